@@ -1,0 +1,58 @@
+"""The names that the stages agree on: columns, files, signatures. Standard library alone, so that any stage may import it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+USER_ID = "user_id"
+MOVIE_TITLE = "movie_title"
+USER_RATING = "user_rating"
+TIMESTAMP = "timestamp"
+SEEN = "seen"
+
+MODEL_FILE = "model.json"
+"""Written last into a model's folder; describes the SavedModel beside it."""
+
+TRAINING_FOLDER = "training"
+"""History, learning curve and TensorBoard logs, inside the model's folder but no part of the SavedModel."""
+
+SERVING_SIGNATURE = "serving_default"
+"""`user_id: string[B]`, `movie_title: string[B]` -> `user_rating: float32[B]`."""
+
+RECOMMEND_SIGNATURE = "recommend"
+"""`user_id: string[B]`, `candidates: string[M]`, `seen_values: int32[S]`, `seen_row_splits: int64[B+1]`, `k: int32` ->
+`index: int32[B, k]` and `score: float32[B, k]`."""
+
+KNOWN_SIGNATURE = "known_users"
+"""`user_id: string[B]` -> `known: bool[B]`, whether the user was among those the model was trained on."""
+
+SIGNATURES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    SERVING_SIGNATURE: (frozenset({USER_ID, MOVIE_TITLE}), frozenset({USER_RATING})),
+    RECOMMEND_SIGNATURE: (
+        frozenset({USER_ID, "candidates", "seen_values", "seen_row_splits", "k"}),
+        frozenset({"index", "score"}),
+    ),
+    KNOWN_SIGNATURE: (frozenset({USER_ID}), frozenset({"known"})),
+}
+"""Input and output names of each signature."""
+
+SCORE_KINDS = ("rating", "relevance")
+
+
+def saved_model_files(folder: Path) -> Iterator[str]:
+    """The files that make up the SavedModel in `folder`, relative and sorted: what `model.json` has a digest of."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MODEL_FILE and not name.startswith(f"{TRAINING_FOLDER}/"):
+            yield name
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
