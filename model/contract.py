@@ -1,4 +1,4 @@
-"""The names that the stages agree on: columns, files, signatures. Standard library alone, so that any stage may import it."""
+"""The names that the stages agree on: columns, files, signatures. Standard library only, so any stage may import it."""
 
 from __future__ import annotations
 
