@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 USER_ID = "user_id"
 MOVIE_TITLE = "movie_title"
@@ -39,20 +37,3 @@ SIGNATURES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 """Input and output names of each signature."""
 
 SCORE_KINDS = ("rating", "relevance")
-
-
-def saved_model_files(folder: Path) -> Iterator[str]:
-    """The files that make up the SavedModel in `folder`, relative and sorted: what `model.json` has a digest of."""
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != MODEL_FILE and not name.startswith(f"{TRAINING_FOLDER}/"):
-            yield name
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -1,0 +1,139 @@
+"""A trained model as the jobs use it: verified, loaded once a process, called with Arrow columns."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from beam_jobs import files
+from model.cli import InputError
+from model.contract import KNOWN_SIGNATURE, RECOMMEND_SIGNATURE, SIGNATURES
+from model.saved_model import check_files, read_description
+
+
+class Ranker:
+    """The three signatures of an exported model as methods.
+
+    Args:
+      folder: the model's folder, local.
+      threads: cores that this process may use.
+
+    Raises:
+      InputError: there is no model in `folder`, its files are not those that `model.json` describes, or it lacks a
+        signature.
+    """
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.description: Mapping[str, Any] = read_description(folder)
+        check_files(folder, self.description["files"])
+        self._tensorflow = _import_tensorflow(threads)
+        try:
+            # Kept: the signatures hold the graph but not the variables and tables that it reads.
+            self._model = self._tensorflow.saved_model.load(str(folder))
+        except (OSError, ValueError, self._tensorflow.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{folder}: TensorFlow cannot load this SavedModel ({reason}); train it anew") from None
+        _check_signatures(self._model.signatures, folder)
+        self._recommend = self._model.signatures[RECOMMEND_SIGNATURE]
+        self._known_users = self._model.signatures[KNOWN_SIGNATURE]
+
+    def recommend(
+        self, user_ids: pa.Array, candidates: Any, seen_values: np.ndarray, seen_row_splits: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k best unseen candidates of each of B users, best first, ties by position.
+
+        Args:
+          user_ids: `string[B]`
+          candidates: what `strings` made of the M candidates.
+          seen_values: `int32[S]`, positions in the candidates.
+          seen_row_splits: `int64[B + 1]`, where each user's part of `seen_values` begins and ends.
+          k: how many.
+
+        Returns:
+          `int32[B, k]` positions and `float32[B, k]` scores; -1 and -inf where fewer than k remain.
+        """
+        best = self._recommend(
+            user_id=self.strings(user_ids),
+            candidates=candidates,
+            seen_values=self._tensorflow.constant(seen_values, self._tensorflow.int32),
+            seen_row_splits=self._tensorflow.constant(seen_row_splits, self._tensorflow.int64),
+            k=self._tensorflow.constant(k, self._tensorflow.int32),
+        )
+        return best["index"].numpy(), best["score"].numpy()
+
+    def knows(self, user_ids: pa.Array) -> np.ndarray:
+        """`bool[B]`, whether the model was trained on interactions of each user."""
+        return self._known_users(user_id=self.strings(user_ids))["known"].numpy()
+
+    def strings(self, words: pa.Array) -> Any:
+        """A string tensor of Arrow strings, so that the candidates are converted once rather than once a call."""
+        return self._tensorflow.constant(words.to_numpy(zero_copy_only=False), self._tensorflow.string)
+
+
+_open_rankers: dict[tuple[str, str], Ranker] = {}
+_opening = threading.Lock()
+
+
+def open_ranker(path: str, model_version: str, threads: int) -> Ranker:
+    """The model at `path`, local or gs://, loaded on the first call in this process and shared after it.
+
+    `model_version` is part of what is remembered, so that a model replaced at the same path is not taken for its
+    predecessor. A remote model is copied first, so that the bytes checked are the bytes loaded.
+
+    Raises:
+      InputError: as `Ranker`, or the model at `path` is by now another version.
+    """
+    with _opening:
+        key = (path, model_version)
+        if key not in _open_rankers:
+            if files.is_local(path):
+                ranker = Ranker(Path(path), threads)
+            else:
+                with tempfile.TemporaryDirectory() as copy:
+                    files.copy_folder(path, Path(copy))
+                    ranker = Ranker(Path(copy), threads)
+            found = ranker.description["model_version"]
+            if found != model_version:
+                raise InputError(f"{path}: holds {found} now, not {model_version} as when the run began; run it again")
+            _open_rankers[key] = ranker
+        return _open_rankers[key]
+
+
+def _import_tensorflow(threads: int) -> Any:
+    """TensorFlow, set to run one operation a core with one thread each.
+
+    `recommend` works on whole blocks of users side by side, which splits better over cores than threads inside one
+    small matrix product do.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        # TensorFlow has begun to work in this process, as in one that also trained; results are the same.
+        pass
+    return tf
+
+
+def _check_signatures(signatures: Mapping[str, Any], folder: Path) -> None:
+    for name, (inputs, outputs) in SIGNATURES.items():
+        if name not in signatures:
+            raise InputError(
+                f"{folder}: the SavedModel has no signature {name!r}; export it with python -m model.train"
+            )
+        takes = set(signatures[name].structured_input_signature[1])
+        gives = set(signatures[name].structured_outputs)
+        if takes != inputs or gives != outputs:
+            raise InputError(
+                f"{folder}: signature {name!r} takes {sorted(takes)} and gives {sorted(gives)}, not {sorted(inputs)} "
+                f"and {sorted(outputs)}; export it with python -m model.train"
+            )

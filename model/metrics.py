@@ -1,0 +1,55 @@
+"""How far predicted ratings are from the given ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
+from model.splits import Split
+
+Predictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Two arrays of B user ids and B titles -> `float32[B]` predicted ratings."""
+
+Metrics = dict[str, float | int | None]
+"""`rmse`, `mae` and `rows` of one part of a split; the errors are None where the part has no rows."""
+
+BATCH = 8_192
+
+
+def measure(predict: Predictor, table: pa.Table) -> Metrics:
+    """Root mean squared error and mean absolute error of the predicted ratings of `table`, None where it is empty."""
+    if not table.num_rows:
+        return {"rmse": None, "mae": None, "rows": 0}
+    predicted = np.concatenate(list(_predictions(predict, table)))
+    error = predicted.astype(np.float64) - table[USER_RATING].to_numpy()
+    return {
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "mae": float(np.mean(np.abs(error))),
+        "rows": table.num_rows,
+    }
+
+
+def measure_split(predict: Predictor, split: Split) -> dict[str, Metrics]:
+    """`measure` on the train, validation and test part."""
+    return {
+        "train": measure(predict, split.train),
+        "validation": measure(predict, split.validation),
+        "test": measure(predict, split.test),
+    }
+
+
+def render(metrics: dict[str, Metrics]) -> str:
+    """The metrics as a table of text."""
+    lines = [f"{'':12}{'rows':>10}{'RMSE':>9}{'MAE':>9}"]
+    for part, values in metrics.items():
+        numbers = (f"{values[name]:9.4f}" if values[name] is not None else f"{'-':>9}" for name in ("rmse", "mae"))
+        lines.append(f"{part:12}{values['rows']:10,}{''.join(numbers)}")
+    return "\n".join(lines)
+
+
+def _predictions(predict: Predictor, table: pa.Table) -> Iterator[np.ndarray]:
+    for batch in table.select([USER_ID, MOVIE_TITLE]).to_batches(max_chunksize=BATCH):
+        yield predict(batch.column(0).to_numpy(False), batch.column(1).to_numpy(False))
