@@ -12,7 +12,7 @@ from pathlib import Path
 from model import datasets, splits
 from model.cli import FlagParser, run
 from model.interactions import digest
-from model.metrics import measure_split, render
+from model.metrics import measure_parts, render
 from model.saved_model import check_files, read_description
 
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
     from model.recommender import load_predictor
 
-    metrics = measure_split(load_predictor(args.model_dir), split)
+    metrics = measure_parts(load_predictor(args.model_dir), split.parts)
     print(f"{description['model_kind']} {description['model_version']} on {interactions.source}, {split.name} split")
     print(render(metrics))
     trained_on = description.get("trained_on", {})

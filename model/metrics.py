@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
-from model.splits import Split
 
 Predictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Two arrays of B user ids and B titles -> `float32[B]` predicted ratings."""
@@ -32,13 +31,9 @@ def measure(predict: Predictor, table: pa.Table) -> Metrics:
     }
 
 
-def measure_split(predict: Predictor, split: Split) -> dict[str, Metrics]:
-    """`measure` on the train, validation and test part."""
-    return {
-        "train": measure(predict, split.train),
-        "validation": measure(predict, split.validation),
-        "test": measure(predict, split.test),
-    }
+def measure_parts(predict: Predictor, parts: Mapping[str, pa.Table]) -> dict[str, Metrics]:
+    """`measure` on every part of a split."""
+    return {name: measure(predict, table) for name, table in parts.items()}
 
 
 def render(metrics: dict[str, Metrics]) -> str:

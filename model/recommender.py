@@ -17,7 +17,6 @@ from model.contract import (
     USER_ID,
     USER_RATING,
 )
-from model.metrics import Predictor
 
 PAIRS_A_STEP = 2_048
 """Pairs scored by one pass through the dense layers. Their first hidden layer (256 floats a pair) is then 2 MiB, which
@@ -130,15 +129,18 @@ class Recommender(tf.Module):
           InvalidArgumentError: an argument is not as described.
         """
         users, count = tf.size(user_id), tf.size(candidates)
-        tf.debugging.assert_non_negative(k, "k must not be negative")
-        tf.debugging.assert_equal(
-            tf.size(seen_row_splits), users + 1, "seen_row_splits must have one more than user_id"
-        )
-        tf.debugging.assert_equal(
-            tf.reduce_all((seen_values >= 0) & (seen_values < count)),
-            True,
-            "seen_values must be positions in candidates",
-        )
+        with tf.control_dependencies(
+            [
+                tf.debugging.assert_non_negative(k, "k is negative"),
+                tf.debugging.assert_equal(
+                    tf.size(seen_row_splits), users + 1, "seen_row_splits is not one longer than user_id"
+                ),
+                tf.debugging.assert_non_negative(seen_values, "seen_values has a position that is negative"),
+                tf.debugging.assert_less(seen_values, count, "seen_values has a position past the last candidate"),
+            ]
+        ):
+            # What follows waits for the checks: run beside them, it would fail first and say less.
+            user_id, k = tf.identity(user_id), tf.identity(k)
 
         chunks = tf.maximum(1, _ceil_div(count, PAIRS_A_STEP))
         chunk = tf.maximum(2, _ceil_div(count, chunks))
@@ -207,8 +209,11 @@ class Recommender(tf.Module):
         return tf.squeeze(hidden, axis=1)
 
 
-def predictor(serving: Callable[..., dict[str, tf.Tensor]]) -> Predictor:
-    """The `serving_default` of a `Recommender`, or of one that was saved and loaded, as a function on arrays."""
+def predictor(serving: Callable[..., dict[str, tf.Tensor]]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """The `serving_default` of a `Recommender`, or of one that was saved and loaded, as a function on arrays.
+
+    The function takes B user ids and B titles and returns the predicted ratings, `float32[B]`.
+    """
 
     def predict(user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
         features = {USER_ID: tf.constant(user_id, tf.string), MOVIE_TITLE: tf.constant(movie_title, tf.string)}
@@ -217,7 +222,7 @@ def predictor(serving: Callable[..., dict[str, tf.Tensor]]) -> Predictor:
     return predict
 
 
-def load_predictor(folder: Path) -> Predictor:
+def load_predictor(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """The `predictor` of the SavedModel in `folder`."""
     return predictor(tf.saved_model.load(str(folder)).signatures[SERVING_SIGNATURE])
 

@@ -17,7 +17,7 @@ from model.cli import FlagParser, InputError, run
 from model.contract import TRAINING_FOLDER
 from model.hyperparameters import MODELS
 from model.interactions import describe, digest
-from model.metrics import measure_split, render
+from model.metrics import measure_parts, render
 
 LIBRARIES = ("tensorflow", "tensorflow-recommenders", "tf-keras", "numpy", "pyarrow")
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         )
         fitted = fit(split.train, split.validation, vocabulary, settings, args.seed, training / "tensorboard")
         recommender = Recommender(fitted.weights)
-        metrics = measure_split(predictor(recommender.serving_default), split)
+        metrics = measure_parts(predictor(recommender.serving_default), split.parts)
         print(render(metrics), flush=True)
         write_history(fitted.history, f"{settings.kind}, {split.name} split of {interactions.source}", training)
 
