@@ -100,10 +100,86 @@ def build_parser() -> FlagParser:
     return parser
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A run that has been checked: all that scoring needs to know, and nothing has been written yet."""
+
+    model: str
+    users: Sequence[str]
+    """The files, sorted."""
+    users_pattern: str
+    total_users: int
+    candidates: CandidateList
+    selection: Selection
+    output: str
+    run_date: str
+    description: Mapping[str, Any]
+    """Of the model: its `model.json`."""
+
+
+def plan(args: argparse.Namespace, threads: int) -> Plan:
+    """Check everything that can be checked before work begins.
+
+    Raises:
+      InputError: a flag or a file that it names is not usable.
+    """
+    if args.top_n < 1:
+        raise InputError(f"--top_n is {args.top_n}; give a whole number of at least 1")
+    if args.min_score is not None and not math.isfinite(args.min_score):
+        raise InputError(f"--min_score is {args.min_score}; give a finite number")
+    run_date = launch.parse_run_date(args.run_date)
+    users = files.match(args.users, "--users")
+    for path in users:
+        files.check_schema(path, USERS, "--users")
+    total_users = files.num_rows(users)
+    if not total_users:
+        raise InputError(f"--users {args.users}: no users in {len(users)} file(s); give at least one")
+    candidates = read_candidates(args.candidates, args.exclude_titles)
+    files.check_writable(args.output, "--output")
+    return Plan(
+        model=args.model,
+        users=users,
+        users_pattern=args.users,
+        total_users=total_users,
+        candidates=candidates,
+        selection=Selection(args.top_n, args.exclude_seen, args.min_score),
+        output=args.output,
+        run_date=run_date,
+        description=open_ranker(args.model, threads).description,
+    )
+
+
+def stage(plan: Plan, options: PipelineOptions) -> str:
+    """Score into a folder that no reader looks at.
+
+    Returns:
+      The folder: `run_date=D/part-*.parquet` and `run_date=D/_run.json` in it, and `candidates.parquet` beside them.
+    """
+    run_id = uuid.uuid4().hex[:8]
+    staged = f"{plan.output}/_staging/{plan.run_date}-{run_id}"
+    partition = f"{staged}/run_date={plan.run_date}"
+    candidates = f"{staged}/candidates.parquet"
+    files.write_table(plan.candidates.table, candidates)
+
+    began = time.monotonic()
+    pipeline = beam.Pipeline(options=options)
+    (
+        pipeline
+        | "Read users" >> ReadFromParquetBatched(plan.users_pattern, columns=USERS.names)
+        | "Rank candidates" >> RankCandidates(candidates, plan)
+        | "Write recommendations" >> WriteToParquetBatched(
+            f"{partition}/part-{run_id}", RECOMMENDATIONS, codec="snappy", file_name_suffix=".parquet"
+        )
+    )
+    counters = launch.run(pipeline)
+    seconds = time.monotonic() - began
+    return staged
+
+
 def main(argv: Sequence[str]) -> None:
     """Check everything, score out of sight, audit, publish."""
     args, options = launch.parse(build_parser(), argv)
-    staged = stage(args, options)
+    staged = stage(plan(args), options)
     if args.stage_only:
         print(f"staged, not audited and not published: {staged}")
         return

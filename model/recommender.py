@@ -184,6 +184,10 @@ class Recommender(tf.Module):
         index = tf.pad(tf.reshape(index, [blocks * block, depth])[:users], missing, constant_values=-1)
         return {"index": tf.where(score == -np.inf, -1, index), "score": score}
 
+    def predict(self, user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
+        """The predicted ratings, `float32[B]`, of B user ids and B titles."""
+        return _predict(self.serving_default, user_id, movie_title)
+
     def save(self, folder: Path) -> None:
         """Write the SavedModel with its signatures into `folder`."""
         signatures = {
@@ -209,22 +213,21 @@ class Recommender(tf.Module):
         return tf.squeeze(hidden, axis=1)
 
 
-def predictor(serving: Callable[..., dict[str, tf.Tensor]]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The `serving_default` of a `Recommender`, or of one that was saved and loaded, as a function on arrays.
-
-    The function takes B user ids and B titles and returns the predicted ratings, `float32[B]`.
-    """
+def load_predictor(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """The SavedModel in `folder` as a function like `Recommender.predict`."""
+    model = tf.saved_model.load(str(folder))
 
     def predict(user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
-        features = {USER_ID: tf.constant(user_id, tf.string), MOVIE_TITLE: tf.constant(movie_title, tf.string)}
-        return serving(**features)[USER_RATING].numpy()
+        return _predict(model.signatures[SERVING_SIGNATURE], user_id, movie_title)
 
     return predict
 
 
-def load_predictor(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The `predictor` of the SavedModel in `folder`."""
-    return predictor(tf.saved_model.load(str(folder)).signatures[SERVING_SIGNATURE])
+def _predict(
+    serving: Callable[..., dict[str, tf.Tensor]], user_id: np.ndarray, movie_title: np.ndarray
+) -> np.ndarray:
+    pairs = {USER_ID: tf.constant(user_id, tf.string), MOVIE_TITLE: tf.constant(movie_title, tf.string)}
+    return serving(**pairs)[USER_RATING].numpy()
 
 
 def _vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:

@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     from model.export import export, model_version, replacing
     from model.fitting import Vocabulary, fit
     from model.history import write_history
-    from model.recommender import Recommender, predictor
+    from model.recommender import Recommender
 
     with replacing(args.model_dir) as folder, tempfile.TemporaryDirectory() as scratch:
         training = folder / TRAINING_FOLDER
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         )
         fitted = fit(split.train, split.validation, vocabulary, settings, args.seed, training / "tensorboard")
         recommender = Recommender(fitted.weights)
-        metrics = measure_parts(predictor(recommender.serving_default), split.parts)
+        metrics = measure_parts(recommender.predict, split.parts)
         print(render(metrics), flush=True)
         write_history(fitted.history, f"{settings.kind}, {split.name} split of {interactions.source}", training)
 

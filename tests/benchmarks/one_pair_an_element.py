@@ -1,0 +1,72 @@
+"""What a Beam user writes first: RunInference with one (user, title) pair an element, then `Top.PerKey`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import tensorflow as tf
+from apache_beam.io.parquetio import WriteToParquet
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
+
+from beam_jobs.schema import RECOMMENDATIONS
+
+Pair = tuple[str, str]
+
+
+class SavedModelHandler(ModelHandler[Pair, PredictionResult, Any]):
+    """Calls `serving_default` on batches of pairs. Tuples as elements: NumPy arrays are half as fast."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def load_model(self) -> Any:
+        """The SavedModel."""
+        return tf.saved_model.load(self._folder)
+
+    def run_inference(
+        self, batch: Sequence[Pair], model: Any, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[PredictionResult]:
+        """A predicted rating for each pair."""
+        users, titles = zip(*batch, strict=True)
+        ratings = model.signatures["serving_default"](user_id=tf.constant(users), movie_title=tf.constant(titles))
+        return map(PredictionResult, batch, ratings["user_rating"].numpy().tolist())
+
+    def batch_elements_kwargs(self) -> dict[str, int]:
+        """The sizes that were found best for this model."""
+        return {"min_batch_size": 1_024, "max_batch_size": 8_192}
+
+
+def run(folder: str, users: pa.Table, titles: Sequence[str], top_n: int, output: str) -> None:
+    """Score every unseen pair and write each user's best, as `beam_jobs.score` does."""
+
+    def unseen(user: dict[str, Any]) -> Iterator[Pair]:
+        seen = set(user["seen"])
+        return ((user["user_id"], title) for title in titles if title not in seen)
+
+    def rows(best: tuple[str, list[tuple[float, str]]]) -> Iterator[dict[str, Any]]:
+        for rank, (score, title) in enumerate(best[1], 1):
+            yield {
+                "user_id": best[0],
+                "rank": rank,
+                "movie_title": title,
+                "score": score,
+                "predicted_rating": score,
+                "source": "model",
+                "model_version": "benchmark",
+            }
+
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(users.to_pylist())
+            | "Pair with candidates" >> beam.FlatMap(unseen)
+            | RunInference(SavedModelHandler(folder))
+            | "Key by user" >> beam.Map(lambda result: (result.example[0], (result.inference, result.example[1])))
+            | beam.combiners.Top.PerKey(top_n)
+            | "To rows" >> beam.FlatMap(rows)
+            | WriteToParquet(output, RECOMMENDATIONS, file_name_suffix=".parquet")
+        )
