@@ -1,0 +1,142 @@
+"""Ways to set interactions aside, so that a model is measured on what it was not trained on."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from model.cli import InputError
+from model.contract import TIMESTAMP, USER_ID
+from model.datasets import parse_columns, read_interactions
+from model.interactions import SCHEMA, row_hashes
+
+NAMES = ("time", "random", "last_n", "given", "none")
+CUTS = (0.6, 0.8)
+"""Where validation and test begin, as shares: of the range of timestamps for `time`, of the rows for `random`."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Interactions in three parts, each in the order of the table they come from; any part may be empty."""
+
+    name: str
+    train: pa.Table
+    validation: pa.Table
+    test: pa.Table
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What else decided the split, for the record that is kept with a model."""
+
+    @property
+    def parts(self) -> dict[str, pa.Table]:
+        """The parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def everything(self) -> pa.Table:
+        """The rows of all parts, train first, the columns of `model.interactions.SCHEMA` alone."""
+        return pa.concat_tables([part.select(SCHEMA.names) for part in self.parts.values()])
+
+
+def split_interactions(
+    table: pa.Table,
+    name: str,
+    *,
+    seed: int = 0,
+    last_n: int = 5,
+    validation: pa.Table | None = None,
+    test: pa.Table | None = None,
+) -> Split:
+    """Put every row of a table of interactions into exactly one part.
+
+    Args:
+      table: of `model.interactions.SCHEMA`, at least one row.
+      name: `time` cuts the range of timestamps at 60% and 80%, a row at a cut in the earlier part, as the article has
+        it. `random` draws 60%, 20% and 20% of the rows by `seed`; the same rows in another order are split the same.
+        `last_n` sets each user's last rows aside as the test part, of those of one second the last in the table;
+        there is no validation part. `given` takes `validation` and `test` as they are and the table as the train part.
+        `none` has everything in the train part.
+      seed: for `random`.
+      last_n: for `last_n`, how many rows a user, at least 1.
+      validation: for `given`.
+      test: for `given`.
+
+    Raises:
+      InputError: there is no such split, `last_n` is less than 1, or `given` is given nothing.
+    """
+    none = table.slice(0, 0)
+    if name == "time":
+        return _divide(name, table, _part_by_time(table), {})
+    if name == "random":
+        return _divide(name, table, _part_at_random(table, seed), {"seed": seed})
+    if name == "last_n":
+        return _divide(name, table, _part_by_last(table, last_n), {"last_n": last_n})
+    if name == "none":
+        return Split(name, table, none, none)
+    if name == "given":
+        if validation is None and test is None:
+            raise InputError("--split given: needs --validation_dataset or --test_dataset or both")
+        return Split(name, table, none if validation is None else validation, none if test is None else test)
+    raise InputError(f"--split {name}: no such split; give one of {', '.join(NAMES)}")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how to split."""
+    parser.add_argument("--split", choices=NAMES, default="time", help="how interactions are set aside for measuring")
+    parser.add_argument("--last_n", type=int, default=5, help="a user's interactions set aside by --split last_n")
+    parser.add_argument("--validation_dataset", help="for --split given, what to validate on, as --dataset takes it")
+    parser.add_argument("--test_dataset", help="for --split given, what to test on, as --dataset takes it")
+
+
+def split_from_flags(table: pa.Table, args: argparse.Namespace) -> Split:
+    """Split as the flags of `add_flags`, of `model.datasets.add_flags`, and `--seed` say.
+
+    Raises:
+      InputError: the flags contradict each other, or a given dataset cannot be read.
+    """
+    given = {"validation": args.validation_dataset, "test": args.test_dataset}
+    given = {part: dataset for part, dataset in given.items() if dataset}
+    if args.split != "given":
+        for part in given:
+            raise InputError(f"--{part}_dataset goes with --split given, not with --split {args.split}; leave one out")
+        return split_interactions(table, args.split, seed=args.seed, last_n=args.last_n)
+    columns = parse_columns(args.columns)
+    read = {part: read_interactions(dataset, columns, args.tfds_data_dir) for part, dataset in given.items()}
+    split = split_interactions(table, "given", **{part: interactions.table for part, interactions in read.items()})
+    for part, interactions in read.items():
+        split.settings[part] = {"dataset": interactions.source, "rejects": interactions.rejects}
+    return split
+
+
+def _divide(name: str, table: pa.Table, part: np.ndarray, settings: dict[str, Any]) -> Split:
+    """`part` is `int[rows]`: 0 train, 1 validation, 2 test."""
+    train, validation, test = (table.filter(pa.array(part == number)) for number in range(3))
+    return Split(name, train, validation, test, settings)
+
+
+def _part_by_time(table: pa.Table) -> np.ndarray:
+    times = table[TIMESTAMP].to_numpy()
+    first, last = times.min(), times.max()
+    return np.searchsorted([first + share * (last - first) for share in CUTS], times, side="left")
+
+
+def _part_at_random(table: pa.Table, seed: int) -> np.ndarray:
+    # Rows are drawn by their content, so that the order of the source does not matter.
+    place = np.empty(table.num_rows, np.int64)
+    place[np.argsort(row_hashes(table, salt=seed), kind="stable")] = np.arange(table.num_rows)
+    return np.searchsorted([round(share * table.num_rows) for share in CUTS], place, side="right")
+
+
+def _part_by_last(table: pa.Table, last_n: int) -> np.ndarray:
+    if last_n < 1:
+        raise InputError(f"--last_n {last_n}: give a whole number from 1")
+    users = pc.index_in(table[USER_ID], value_set=pc.unique(table[USER_ID])).to_numpy()
+    # The sort is stable: interactions of one second stay in the table's order.
+    order = np.lexsort((table[TIMESTAMP].to_numpy(), users))
+    ends = np.cumsum(np.bincount(users))[users[order]]
+    part = np.zeros(table.num_rows, np.int64)
+    part[order[np.arange(table.num_rows) >= ends - last_n]] = 2
+    return part

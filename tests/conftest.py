@@ -1,0 +1,36 @@
+"""What many tests stand on: the real data, where it is, and the sample."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from model.datasets import read_interactions
+from model.interactions import Interactions
+
+
+def _folder(variable: str) -> Path:
+    folder = os.environ.get(variable)
+    if not folder:
+        pytest.skip(f"{variable} is not set, so the real data is not at hand")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def movielens_dir() -> Path:
+    """The folder of MovieLens 100K as GroupLens publishes it."""
+    return _folder("MOVIELENS_100K_DIR")
+
+
+@pytest.fixture(scope="session")
+def tfds_dir() -> Path:
+    """A folder in which TensorFlow Datasets has prepared movielens/100k-ratings."""
+    return _folder("TFDS_DATA_DIR")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Interactions:
+    """The sample dataset."""
+    return read_interactions("sample")
