@@ -5,18 +5,18 @@ python -m model.train --dataset sample --model basic --split time --refit --mode
 
 from __future__ import annotations
 
-import tempfile
-import time
+import argparse
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from model import datasets, splits
 from model.cli import FlagParser, InputError, run
 from model.contract import TRAINING_FOLDER
 from model.hyperparameters import MODELS
-from model.interactions import describe, digest
+from model.interactions import Interactions, describe, digest
 from model.metrics import measure_parts, render
 
 LIBRARIES = ("tensorflow", "tensorflow-recommenders", "tf-keras", "numpy", "pyarrow")
@@ -55,50 +55,63 @@ def main(argv: Sequence[str]) -> None:
     from model.history import write_history
     from model.recommender import Recommender
 
-    with replacing(args.model_dir) as folder, tempfile.TemporaryDirectory() as scratch:
-        training = folder / TRAINING_FOLDER
-        training.mkdir()
-        started = time.monotonic()
-        everything = split.everything()
-        vocabulary = Vocabulary.of(everything)
+    everything = split.everything()
+    vocabulary = Vocabulary.of(everything)
+    with replacing(args.model_dir) as folder:
+        logs = folder / TRAINING_FOLDER
         print(
             f"\nfitting {settings.kind} to {split.train.num_rows:,} interactions, {settings.epochs} epochs", flush=True
         )
-        fitted = fit(split.train, split.validation, vocabulary, settings, args.seed, training / "tensorboard")
+        fitted = fit(split.train, split.validation, vocabulary, settings, args.seed, logs / "tensorboard")
         recommender = Recommender(fitted.weights)
         metrics = measure_parts(recommender.predict, split.parts)
         print(render(metrics), flush=True)
-        write_history(fitted.history, f"{settings.kind}, {split.name} split of {interactions.source}", training)
+        write_history(fitted.history, f"{settings.kind}, {split.name} split of {interactions.source}", logs)
 
-        trained_on = {"what": "train part", "rows": split.train.num_rows, "digest": digest(split.train)}
+        trained_on = split.train
         if args.refit:
             print(f"\nfitting {settings.kind} to all {everything.num_rows:,} interactions, for export", flush=True)
-            nothing = everything.slice(0, 0)
-            fitted = fit(everything, nothing, vocabulary, settings, args.seed, Path(scratch))
+            trained_on, nothing = everything, everything.slice(0, 0)
+            fitted = fit(trained_on, nothing, vocabulary, settings, args.seed, logs / "tensorboard-refit")
             recommender = Recommender(fitted.weights)
-            trained_on = {"what": "all interactions", "rows": everything.num_rows, "digest": digest(everything)}
-
-        description: dict[str, Any] = {
+        description = {
             "model_kind": settings.kind,
             "score_kind": "rating",
             "model_version": model_version(settings.kind, fitted.weights),
             "parameters": {"trainable": fitted.parameters},
             "metrics": metrics,
             "vocabulary": {"users": len(vocabulary.users), "titles": len(vocabulary.titles)},
-            "split": {"name": split.name, **split.settings, "rows": {part: metrics[part]["rows"] for part in metrics}},
-            "trained_on": trained_on,
-            "data": {
-                "dataset": interactions.source,
-                "rows": interactions.table.num_rows,
-                "digest": digest(interactions.table),
-                "rejects": interactions.rejects,
-            },
+            **_provenance(args, interactions, split, trained_on),
             "epochs": settings.epochs,
-            "seed": args.seed,
-            "versions": {library: version(library) for library in LIBRARIES},
         }
         export(recommender, description, folder)
-    print(f"\n{description['model_version']} is in {args.model_dir} ({time.monotonic() - started:.0f} s)")
+    print(f"\n{description['model_version']} is in {args.model_dir}")
+
+
+def _provenance(
+    args: argparse.Namespace, interactions: Interactions, split: splits.Split, trained_on: pa.Table
+) -> dict[str, Any]:
+    """What `model.json` says of the data, its split, the seed and the libraries."""
+    return {
+        "split": {
+            "name": split.name,
+            "rows": {part: table.num_rows for part, table in split.parts.items()},
+            **split.settings,
+        },
+        "trained_on": {
+            "what": "all interactions" if args.refit else "train part",
+            "rows": trained_on.num_rows,
+            "digest": digest(trained_on),
+        },
+        "data": {
+            "dataset": interactions.source,
+            "rows": interactions.table.num_rows,
+            "digest": digest(interactions.table),
+            "rejects": interactions.rejects,
+        },
+        "seed": args.seed,
+        "versions": {library: version(library) for library in LIBRARIES},
+    }
 
 
 if __name__ == "__main__":
