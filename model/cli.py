@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -37,7 +38,7 @@ class FlagParser(argparse.ArgumentParser):
 
 def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
     """Call `main` with the command line and end the process: 0 done, 1 the run failed, 2 bad usage or input."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    _quieten_libraries()
     try:
         main(sys.argv[1:])
     except InputError as error:
@@ -47,3 +48,11 @@ def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
         print(f"failed: {error}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
+
+
+def _quieten_libraries() -> None:
+    """Let our own lines through to the terminal, and of the libraries' only warnings."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for name in ("__main__", "model", "beam_jobs"):
+        logging.getLogger(name).setLevel(logging.INFO)
