@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import pyarrow as pa
 from beam_jobs import files
 from model.cli import InputError
 from model.contract import KNOWN_SIGNATURE, RECOMMEND_SIGNATURE, SIGNATURES
+from model.quiet import import_tensorflow
 from model.saved_model import check_files, read_description
 
 
@@ -112,9 +112,7 @@ def _import_tensorflow(threads: int) -> Any:
     `recommend` works on whole blocks of users side by side, which splits better over cores than threads inside one
     small matrix product do.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
+    tf = import_tensorflow()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads)

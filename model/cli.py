@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -52,7 +51,6 @@ def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
 
 def _quieten_libraries() -> None:
     """Let our own lines through to the terminal, and of the libraries' only warnings."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     for name in ("__main__", "model", "beam_jobs"):
         logging.getLogger(name).setLevel(logging.INFO)

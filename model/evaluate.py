@@ -13,6 +13,7 @@ from model import datasets, splits
 from model.cli import FlagParser, run
 from model.interactions import digest
 from model.metrics import measure_parts, render
+from model.quiet import import_tensorflow
 from model.saved_model import check_files, read_description
 
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str]) -> None:
     split = splits.split_from_flags(interactions.table, args)
 
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
+    import_tensorflow()
     from model.recommender import load_predictor
 
     metrics = measure_parts(load_predictor(args.model_dir), split.parts)

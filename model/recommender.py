@@ -223,9 +223,7 @@ def load_predictor(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarra
     return predict
 
 
-def _predict(
-    serving: Callable[..., dict[str, tf.Tensor]], user_id: np.ndarray, movie_title: np.ndarray
-) -> np.ndarray:
+def _predict(serving: Callable[..., dict[str, tf.Tensor]], user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
     pairs = {USER_ID: tf.constant(user_id, tf.string), MOVIE_TITLE: tf.constant(movie_title, tf.string)}
     return serving(**pairs)[USER_RATING].numpy()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -108,8 +109,8 @@ def join(folder: str, name: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what a library says of its error, for a message of our own."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What a library says of its error, short enough for a message of our own: its first line, and not all of a long."""
+    return textwrap.shorten((str(error).strip() or type(error).__name__).splitlines()[0], 200, placeholder=" ..")
 
 
 @lru_cache(maxsize=4)
@@ -126,7 +127,7 @@ def _info(filesystem: fs.FileSystem, path: str) -> fs.FileInfo:
     try:
         return filesystem.get_file_info(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be reached ({first_line(error)})") from None
+        raise InputError(f"{path}: cannot be reached ({first_line(error)}); check the path and the network") from None
 
 
 def _list(filesystem: fs.FileSystem, folder: str, recursive: bool) -> list[str]:
@@ -134,7 +135,7 @@ def _list(filesystem: fs.FileSystem, folder: str, recursive: bool) -> list[str]:
     try:
         found = filesystem.get_file_info(selector)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be listed ({first_line(error)})") from None
+        raise InputError(f"{folder}: cannot be listed ({first_line(error)}); check who may read it") from None
     return [_plain(info.path) for info in found if info.type == fs.FileType.File]
 
 

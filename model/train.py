@@ -18,6 +18,7 @@ from model.contract import TRAINING_FOLDER
 from model.hyperparameters import MODELS
 from model.interactions import Interactions, describe, digest
 from model.metrics import measure_parts, render
+from model.quiet import import_tensorflow
 
 LIBRARIES = ("tensorflow", "tensorflow-recommenders", "tf-keras", "numpy", "pyarrow")
 
@@ -50,6 +51,7 @@ def main(argv: Sequence[str]) -> None:
         raise InputError(f"--split {split.name}: leaves no rows to train on; use more data, --split random or none")
 
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
+    import_tensorflow()
     from model.export import export, model_version, replacing
     from model.fitting import Vocabulary, fit
     from model.history import write_history

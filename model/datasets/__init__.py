@@ -50,7 +50,7 @@ def read_interactions(
 
     Args:
       dataset: `sample`, one of `tfds.NAMES`, or a path, folder or glob.
-      columns: our names to those of Parquet or CSV files, where they differ. With them a path is taken for such files.
+      columns: our names to those of Parquet or CSV files, where they differ.
       tfds_data_dir: where TensorFlow Datasets has, or will put, what it prepares.
 
     Raises:
@@ -88,7 +88,9 @@ def _read(dataset: str, columns: Mapping[str, str], tfds_data_dir: str | None) -
     if dataset in tfds.NAMES:
         return conform(tfds.read_tfds(dataset, tfds_data_dir), {}, dataset)
     _check_there(dataset)
-    release = None if columns else grouplens.find_release(dataset)
+    release = grouplens.find_release(dataset)
+    if release and columns:
+        raise InputError(f"--columns is for Parquet and CSV files, and {dataset} is a MovieLens dataset; leave it out")
     if release:
         return conform(grouplens.read_release(release), {}, dataset)
     return tabular.read_files(tabular.find_files(dataset), columns)
@@ -102,8 +104,8 @@ def _check_there(dataset: str) -> None:
         raise InputError(f"--dataset {dataset}: no file matches; check the path")
     names = [SAMPLE, *tfds.NAMES]
     close = difflib.get_close_matches(dataset, names, n=1, cutoff=0.7)
-    meant = f"did you mean {close[0]}? " if close else ""
+    meant = f"; did you mean {close[0]}" if close else ""
     raise InputError(
-        f"--dataset {dataset}: no such dataset, file or folder; {meant}"
-        f"Accepted are {', '.join(names)}, a MovieLens folder or zip, and Parquet or CSV files by path, folder or glob"
+        f"--dataset {dataset}: no such dataset, file or folder{meant}; accepted are {', '.join(names)}, "
+        "a MovieLens folder or zip, and Parquet or CSV files by path, folder or glob"
     )

@@ -21,6 +21,7 @@ from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
 from model.interactions import SCHEMA, SIDE_SCHEMA
 from model.storage import first_line
 
+LAYOUTS = "u.data, ratings.dat, or ratings.csv and movies.csv among its files"
 REMEDY = "unpack or download the published archive again"
 
 GENRES_100K = (
@@ -108,7 +109,8 @@ def read_release(release: Release) -> pa.Table:
 
 def _release(where: str, names: frozenset[str], opener: Callable[[str], IO[bytes]]) -> Release | None:
     for ratings in ("u.data", "ratings.dat", "ratings.csv"):
-        if ratings in names:
+        # Any CSV file may be called ratings.csv.
+        if ratings in names and (ratings != "ratings.csv" or "movies.csv" in names):
             return Release(where, names, opener, ratings)
     if "u.item" in names:
         raise InputError(f"{where}: holds u.item but no u.data; {REMEDY}, or name the file of ratings itself")
@@ -122,7 +124,7 @@ def _names_in(folder: str) -> frozenset[str]:
 def _zipped(path: str) -> Release:
     try:
         archive = zipfile.ZipFile(storage.open_input(path))
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a zip that can be read ({first_line(error)}); {REMEDY}") from None
     members = {
         PurePosixPath(name).name: name
@@ -131,7 +133,7 @@ def _zipped(path: str) -> Release:
     }
     release = _release(path, frozenset(members), lambda name: archive.open(members[name]))
     if not release:
-        raise InputError(f"{path}: holds no u.data, ratings.dat or ratings.csv, so no MovieLens dataset; {REMEDY}")
+        raise InputError(f"{path}: holds no MovieLens dataset ({LAYOUTS}); {REMEDY}")
     return release
 
 

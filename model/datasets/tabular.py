@@ -16,7 +16,7 @@ from model.storage import first_line
 PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv", ".csv.gz")
 PARQUET_MAGIC = b"PAR1"
-BATCH_ROWS = 1 << 20
+BATCH_ROWS = 1 << 17
 
 
 def find_files(dataset: str) -> list[str]:
@@ -75,7 +75,8 @@ def _read_parquet(path: str) -> Iterator[pa.Table]:
     with storage.open_input(path) as file:
         _check_not_empty(file, path)
         try:
-            content = parquet.ParquetFile(file)
+            # Reading ahead would hold the whole file in memory beside the table.
+            content = parquet.ParquetFile(file, pre_buffer=False)
             yield content.schema_arrow.empty_table()
             for batch in content.iter_batches(BATCH_ROWS):
                 yield pa.Table.from_batches([batch])
@@ -90,19 +91,27 @@ def _read_csv(path: str, columns: Mapping[str, str]) -> Iterator[pa.Table]:
     given = {USER_ID: pa.string(), MOVIE_TITLE: pa.string(), USER_RATING: pa.float32()}
     texts = {field.name: field.type for field in SIDE_SCHEMA if pa.types.is_string(field.type)}
     kinds = {columns.get(name, name): kind for name, kind in (texts | given).items()}
-    with storage.open_input(path) as file:
-        _check_not_empty(file, path)
-        stream = pa.CompressedInputStream(file, "gzip") if path.endswith(".gz") else file
+    try:
+        yield _parse_csv(path, kinds, use_threads=True)
+    except (OSError, ValueError):
+        # One thread knows the number of the row that it fails at, several do not.
         try:
-            yield csv.read_csv(
-                stream,
-                parse_options=csv.ParseOptions(newlines_in_values=True),
-                convert_options=csv.ConvertOptions(column_types=kinds),
-            )
+            yield _parse_csv(path, kinds, use_threads=False)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path}: cannot be read as CSV with a header ({first_line(error)}); mend it, or give Parquet"
             ) from None
+
+
+def _parse_csv(path: str, kinds: Mapping[str, pa.DataType], use_threads: bool) -> pa.Table:
+    with storage.open_input(path) as file:
+        _check_not_empty(file, path)
+        return csv.read_csv(
+            pa.CompressedInputStream(file, "gzip") if path.endswith(".gz") else file,
+            csv.ReadOptions(use_threads=use_threads),
+            csv.ParseOptions(newlines_in_values=True),
+            csv.ConvertOptions(column_types=kinds),
+        )
 
 
 def _check_not_empty(file: pa.NativeFile, path: str) -> None:
