@@ -47,7 +47,7 @@ def expand(pattern: str) -> list[str]:
     """
     filesystem, path = resolve(pattern)
     scheme = GCS_SCHEME if pattern.startswith(GCS_SCHEME) else ""
-    if _info(filesystem, path).type == fs.FileType.File:
+    if _type(pattern) == fs.FileType.File:
         return [scheme + path]
     wildcard = _WILDCARDS.search(path)
     if not wildcard:
@@ -82,12 +82,12 @@ def has_wildcards(path: str) -> bool:
 
 def exists(path: str) -> bool:
     """Whether there is a file or a folder at `path`."""
-    return _info(*resolve(path)).type != fs.FileType.NotFound
+    return _type(path) != fs.FileType.NotFound
 
 
 def is_folder(path: str) -> bool:
     """Whether there is a folder at `path`."""
-    return _info(*resolve(path)).type == fs.FileType.Directory
+    return _type(path) == fs.FileType.Directory
 
 
 def open_input(path: str) -> pa.NativeFile:
@@ -109,7 +109,7 @@ def join(folder: str, name: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What a library says of its error, short enough for a message of our own: its first line, and not all of a long."""
+    """The first line of what a library says of its error, cut where it is too long for a message of our own."""
     return textwrap.shorten((str(error).strip() or type(error).__name__).splitlines()[0], 200, placeholder=" ..")
 
 
@@ -123,9 +123,10 @@ def _gcs(emulator: str) -> fs.FileSystem:
     )
 
 
-def _info(filesystem: fs.FileSystem, path: str) -> fs.FileInfo:
+def _type(path: str) -> fs.FileType:
+    filesystem, name = resolve(path)
     try:
-        return filesystem.get_file_info(path)
+        return filesystem.get_file_info(name).type
     except OSError as error:
         raise InputError(f"{path}: cannot be reached ({first_line(error)}); check the path and the network") from None
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -99,7 +100,7 @@ def read_release(release: Release) -> pa.Table:
             ratings, movies, users = _ratings_csv(release), _movies_csv(release), None
         else:
             ratings, movies, users = _ratings_100k(release), _movies_100k(release), _users_100k(release)
-    except (ValueError, IndexError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, LookupError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{release.where}: not as GroupLens publishes it ({first_line(error)}); {REMEDY}") from None
     table = _join(ratings, "movie_id", movies)
     if users is not None:
