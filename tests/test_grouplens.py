@@ -177,7 +177,10 @@ def test_zips_that_cannot_be_read_are_told(tmp_path: Path) -> None:
 
 
 def test_other_paths_are_no_release(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("x")
+    for name in ("a.csv", "movies.csv", "u.item", "a.parquet"):
+        (tmp_path / name).write_text("x")
+    assert find_release(str(tmp_path / "a.parquet")) is None
+    (tmp_path / "u.item").unlink()
     assert find_release(str(tmp_path)) is None
     assert find_release(str(tmp_path / "a.csv")) is None
     assert find_release("nothing") is None

@@ -16,11 +16,12 @@ def tree(tmp_path: Path) -> Path:
         "b.parquet",
         "c.csv",
         "deep/d.parquet",
+        "deep/er/f.parquet",
         "_staging/e.parquet",
         ".hidden.parquet",
         "x[1].csv",
     ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(name)
     return tmp_path
 
@@ -35,6 +36,7 @@ def tree(tmp_path: Path) -> Path:
         ("**/d.parquet", ["deep/d.parquet"]),
         ("d*/*.parquet", ["deep/d.parquet"]),
         ("**/b.parquet", ["b.parquet"]),
+        ("deep/**/*.parquet", ["deep/d.parquet", "deep/er/f.parquet"]),
         ("x[1].csv", ["x[1].csv"]),
         ("deep", []),
         ("nothing*", []),
@@ -53,7 +55,7 @@ def test_expand_takes_paths_of_the_working_folder(tree: Path, monkeypatch: pytes
 
 def test_list_files_leaves_out_what_is_marked_as_unfinished(tree: Path) -> None:
     assert storage.list_files(str(tree), (".parquet",)) == [
-        f"{tree}/{name}" for name in ("a.parquet", "b.parquet", "deep/d.parquet")
+        f"{tree}/{name}" for name in ("a.parquet", "b.parquet", "deep/d.parquet", "deep/er/f.parquet")
     ]
     assert f"{tree}/deep/d.parquet" not in storage.list_files(str(tree), recursive=False)
 

@@ -88,6 +88,13 @@ def test_csv_keeps_ids_quotes_and_newlines(tmp_path: Path) -> None:
     assert table["timestamp"].to_pylist() == [874713600, 874713601]
 
 
+def test_csv_keeps_newlines_wherever_they_fall(tmp_path: Path) -> None:
+    # More than the megabyte that Arrow reads at a time, with most bytes inside quotes.
+    titles = [f"first line {number}\nu,m,3,1\nthird line" for number in range(50_000)]
+    (tmp_path / "a.csv").write_text(HEADER + "".join(f'u,"{title}",3,1\n' for title in titles))
+    assert read_interactions(str(tmp_path / "a.csv")).table["movie_title"].to_pylist() == titles
+
+
 def test_csv_may_be_compressed_and_lack_values(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(f"{HEADER}a,x,,1\nb,y,NaN,1\nc,z,3,\n,z,3,1\nd,z,3,1\n".encode()))
     interactions = read_interactions(str(tmp_path / "a.csv.gz"))

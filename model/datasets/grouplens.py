@@ -76,8 +76,9 @@ def find_release(path: str) -> Release | None:
     folder, _, name = path.rpartition("/")
     folder = folder or "."
     # A fold of ml-100k has no name of its own kind, so it is known by the company it keeps.
-    companion = {".dat": "movies.dat", ".csv": "movies.csv"}.get(PurePosixPath(name).suffix, "u.item")
-    if companion == name or PurePosixPath(name).suffix in (".parquet", ".pq"):
+    suffix = PurePosixPath(name).suffix
+    companion = {".dat": "movies.dat", ".csv": "movies.csv"}.get(suffix, "u.item")
+    if suffix in (".parquet", ".pq") or (suffix == ".csv" and not name.startswith("ratings")):
         return None
     if not (storage.exists(path) and storage.exists(storage.join(folder, companion))):
         return None
