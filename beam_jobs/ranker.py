@@ -77,33 +77,38 @@ class Ranker:
         return self._tensorflow.constant(words.to_numpy(zero_copy_only=False), self._tensorflow.string)
 
 
-_open_rankers: dict[tuple[str, str], Ranker] = {}
+_open_rankers: dict[str, Ranker] = {}
 _opening = threading.Lock()
 
 
-def open_ranker(path: str, model_version: str, threads: int) -> Ranker:
-    """The model at `path`, local or gs://, loaded on the first call in this process and shared after it.
+def open_ranker(path: str, threads: int, model_version: str | None = None) -> Ranker:
+    """The model at `path`, local or gs://, which a process loads once and then shares.
 
-    `model_version` is part of what is remembered, so that a model replaced at the same path is not taken for its
-    predecessor. A remote model is copied first, so that the bytes checked are the bytes loaded.
+    Args:
+      path: the model's folder. A remote one is copied first, so that the bytes checked are the bytes loaded.
+      threads: as `Ranker` takes it; that of the first call holds.
+      model_version: the version that it must have, which one loaded earlier may have; None to load what is there now.
 
     Raises:
-      InputError: as `Ranker`, or the model at `path` is by now another version.
+      InputError: as `Ranker`, or the model at `path` has another version.
     """
     with _opening:
-        key = (path, model_version)
-        if key not in _open_rankers:
-            if files.is_local(path):
-                ranker = Ranker(Path(path), threads)
-            else:
-                with tempfile.TemporaryDirectory() as copy:
-                    files.copy_folder(path, Path(copy))
-                    ranker = Ranker(Path(copy), threads)
-            found = ranker.description["model_version"]
-            if found != model_version:
-                raise InputError(f"{path}: holds {found} now, not {model_version} as when the run began; run it again")
-            _open_rankers[key] = ranker
-        return _open_rankers[key]
+        ranker = _open_rankers.get(path)
+        if ranker is None or ranker.description["model_version"] != model_version:
+            ranker = _load(path, threads)
+            _open_rankers[path] = ranker
+        found = ranker.description["model_version"]
+        if model_version not in (None, found):
+            raise InputError(f"{path}: holds {found} now, not {model_version} as when the run began; run it again")
+        return ranker
+
+
+def _load(path: str, threads: int) -> Ranker:
+    if files.is_local(path):
+        return Ranker(Path(path), threads)
+    with tempfile.TemporaryDirectory() as copy:
+        files.copy_folder(path, Path(copy))
+        return Ranker(Path(copy), threads)
 
 
 def _import_tensorflow(threads: int) -> Any:

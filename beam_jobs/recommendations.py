@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_jobs.ranker import Ranker
-from beam_jobs.schema import RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL
+from beam_jobs.schema import RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL, USERS
 from model.contract import SEEN, USER_ID
 
 
@@ -58,7 +58,7 @@ def recommend(
     """Rank every candidate for every user and keep the best.
 
     Args:
-      users: `beam_jobs.schema.USERS`, a block of users.
+      users: a block of users, of `beam_jobs.schema.USERS` or types that can be cast to it.
       ranker: the model.
       candidates: what may be recommended.
       selection: how much of it.
@@ -66,7 +66,7 @@ def recommend(
     Returns:
       `beam_jobs.schema.RECOMMENDATIONS`, users in the order given and ranks rising; and counters.
     """
-    users = users.combine_chunks()
+    users = users.select(USERS.names).cast(USERS).combine_chunks()
     has_id = pc.fill_null(pc.not_equal(users[USER_ID], ""), False)
     accepted = users.filter(has_id)
     user_ids = _chunk(accepted, USER_ID)

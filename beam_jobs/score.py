@@ -10,70 +10,102 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.parquetio import ReadFromParquetBatched, WriteToParquetBatched
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.io.parquetio import ReadAllFromParquetBatched, WriteToParquetBatched
+from apache_beam.metrics.metric import Metrics
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import audit, files, launch, publish
 from beam_jobs.candidates import CandidateList, read_candidates
 from beam_jobs.progress import Progress
-from beam_jobs.ranker import describe_model, open_ranker
+from beam_jobs.ranker import open_ranker
 from beam_jobs.recommendations import Candidates, Selection, recommend
-from beam_jobs.run_report import RunReport
+from beam_jobs.run_report import RunReport, render
 from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
 from model.cli import FlagParser, InputError, run
 from model.contract import MOVIE_TITLE
 
 PAIRS_A_CALL = 8_000_000
-"""Pairs scored by one call of the model: a second or two of work, so that a run shows progress and a retry costs little."""
+"""Pairs scored by one call of the model: a second or two of work, so progress shows and a retry costs little."""
 FEWEST_USERS_A_CALL = 64
-"""The candidates' half of the first layer is computed anew in every call, at the cost of scoring half a user."""
+"""A call computes the candidates' half of the first layer anew, which costs as much as scoring half a user."""
+BYTES_A_BUNDLE = 1 << 20
+"""Of users' Parquet, as far as row groups allow: thousands of users, so that one file keeps many workers busy."""
 
 
 @dataclass(frozen=True)
-class RankCandidates(beam.PTransform):
-    """Blocks of users to blocks of recommendations: each user's best candidates by the model at `model`."""
+class Plan:
+    """A run that has been checked: all that scoring needs to know, and nothing has been written yet."""
 
+    run_id: str
+    run_date: str
     model: str
-    model_version: str
-    candidates: str
-    """The Parquet file of them, distinct, in the order that breaks ties."""
-    selection: Selection
+    description: Mapping[str, Any]
+    """The model's `model.json`."""
+    users: str
+    """The glob."""
+    users_files: Sequence[str]
     total_users: int
+    candidates: CandidateList
+    selection: Selection
+    output: str
     threads: int
     """Cores that one process may use."""
 
+    @property
+    def staged(self) -> str:
+        """The folder that everything is written to first, where no reader looks."""
+        return files.join(self.output, "_staging", f"{self.run_date}-{self.run_id}")
+
+    @property
+    def partition(self) -> str:
+        """The folder of the rows, in `staged`."""
+        return files.join(self.staged, f"run_date={self.run_date}")
+
+    @property
+    def candidates_file(self) -> str:
+        """The candidates as this run has them, so that every worker scores one list in one order."""
+        return files.join(self.staged, "candidates.parquet")
+
+
+@dataclass  # not frozen: Beam sets a label on it
+class RankCandidates(beam.PTransform):
+    """Tables of users to tables of recommendations: each user's best candidates. Nothing is shuffled."""
+
+    plan: Plan
+
     def expand(self, users: beam.PCollection[pa.Table]) -> beam.PCollection[pa.Table]:
-        """`beam_jobs.schema.USERS` to `beam_jobs.schema.RECOMMENDATIONS`, a table a block, nothing shuffled."""
-        return users | "Recommend" >> beam.ParDo(_Recommend(self)).with_output_types(pa.Table)
+        """`beam_jobs.schema.USERS` to `beam_jobs.schema.RECOMMENDATIONS`."""
+        return users | beam.ParDo(_Recommend(self.plan)).with_output_types(pa.Table)
 
 
 class _Recommend(beam.DoFn):
-    def __init__(self, settings: RankCandidates) -> None:
-        self._settings = settings
-        self._milliseconds = beam.metrics.Metrics.distribution(launch.NAMESPACE, "recommend_call-msec")
+    def __init__(self, plan: Plan) -> None:
+        self._model, self._model_version = plan.model, plan.description["model_version"]
+        self._candidates_file, self._selection = plan.candidates_file, plan.selection
+        self._total_users, self._threads = plan.total_users, plan.threads
 
     def setup(self) -> None:
-        settings = self._settings
-        self._ranker = open_ranker(settings.model, settings.model_version, settings.threads)
-        titles = files.read_table(settings.candidates, CANDIDATES, "--candidates")[MOVIE_TITLE]
-        self._candidates = Candidates(titles.combine_chunks(), self._ranker)
+        self._ranker = open_ranker(self._model, self._threads, self._model_version)
+        table = files.read_table(self._candidates_file, CANDIDATES, "--candidates")
+        self._candidates = Candidates(table[MOVIE_TITLE].combine_chunks(), self._ranker)
         self._users_a_call = max(FEWEST_USERS_A_CALL, PAIRS_A_CALL // len(self._candidates))
-        self._progress = Progress(settings.total_users)
+        self._progress = Progress(self._total_users)
+        self._milliseconds = Metrics.distribution(launch.NAMESPACE, "recommend_call-msec")
 
     def process(self, users: pa.Table) -> Iterator[pa.Table]:
         for start in range(0, users.num_rows, self._users_a_call):
             began = time.monotonic()
             block = users.slice(start, self._users_a_call)
-            rows, counts = recommend(block, self._ranker, self._candidates, self._settings.selection)
-            self._milliseconds.update(int(1000 * (time.monotonic() - began)))
+            rows, counts = recommend(block, self._ranker, self._candidates, self._selection)
+            self._milliseconds.update(int(1_000 * (time.monotonic() - began)))
             self._progress.add(counts["users_scored"], counts["pairs_scored"])
             launch.count(counts)
             yield rows
@@ -100,91 +132,104 @@ def build_parser() -> FlagParser:
     return parser
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A run that has been checked: all that scoring needs to know, and nothing has been written yet."""
-
-    model: str
-    users: Sequence[str]
-    """The files, sorted."""
-    users_pattern: str
-    total_users: int
-    candidates: CandidateList
-    selection: Selection
-    output: str
-    run_date: str
-    description: Mapping[str, Any]
-    """Of the model: its `model.json`."""
-
-
-def plan(args: argparse.Namespace, threads: int) -> Plan:
+def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
     """Check everything that can be checked before work begins.
 
     Raises:
-      InputError: a flag or a file that it names is not usable.
+      InputError: a flag, or a file that it names, is not usable.
     """
     if args.top_n < 1:
         raise InputError(f"--top_n is {args.top_n}; give a whole number of at least 1")
     if args.min_score is not None and not math.isfinite(args.min_score):
         raise InputError(f"--min_score is {args.min_score}; give a finite number")
     run_date = launch.parse_run_date(args.run_date)
-    users = files.match(args.users, "--users")
-    for path in users:
-        files.check_schema(path, USERS, "--users")
-    total_users = files.num_rows(users)
+    users_files = files.match(args.users, "--users")
+    total_users = sum(files.check_schema(path, USERS, "--users") for path in users_files)
     if not total_users:
-        raise InputError(f"--users {args.users}: no users in {len(users)} file(s); give at least one")
+        raise InputError(f"--users {args.users}: no users in it; give at least one")
     candidates = read_candidates(args.candidates, args.exclude_titles)
     files.check_writable(args.output, "--output")
+    threads = launch.threads_a_process(options)
     return Plan(
+        run_id=uuid.uuid4().hex[:8],
+        run_date=run_date,
         model=args.model,
-        users=users,
-        users_pattern=args.users,
+        description=open_ranker(args.model, threads).description,
+        users=args.users,
+        users_files=users_files,
         total_users=total_users,
         candidates=candidates,
         selection=Selection(args.top_n, args.exclude_seen, args.min_score),
         output=args.output,
-        run_date=run_date,
-        description=open_ranker(args.model, threads).description,
+        threads=threads,
     )
 
 
-def stage(plan: Plan, options: PipelineOptions) -> str:
-    """Score into a folder that no reader looks at.
+def stage(plan: Plan, options: PipelineOptions) -> RunReport:
+    """Score into `plan.staged`: `run_date=D/part-*.parquet`, `run_date=D/_run.json` and `candidates.parquet`.
 
-    Returns:
-      The folder: `run_date=D/part-*.parquet` and `run_date=D/_run.json` in it, and `candidates.parquet` beside them.
+    Raises:
+      RunError: the pipeline failed; what it had written is deleted.
     """
-    run_id = uuid.uuid4().hex[:8]
-    staged = f"{plan.output}/_staging/{plan.run_date}-{run_id}"
-    partition = f"{staged}/run_date={plan.run_date}"
-    candidates = f"{staged}/candidates.parquet"
-    files.write_table(plan.candidates.table, candidates)
-
+    files.write_table(plan.candidates.table, plan.candidates_file)
     began = time.monotonic()
+    try:
+        counters = launch.run(score_pipeline(plan, options))
+    except BaseException:
+        files.delete([plan.staged])
+        raise
+    seconds = time.monotonic() - began
+    description, selection = plan.description, plan.selection
+    report = RunReport(
+        run_id=plan.run_id,
+        run_date=plan.run_date,
+        model_version=description["model_version"],
+        model_kind=description["model_kind"],
+        score_kind=description["score_kind"],
+        top_n=selection.top_n,
+        exclude_seen=selection.exclude_seen,
+        min_score=selection.min_score,
+        users=plan.users,
+        candidates=plan.candidates.table.num_rows,
+        counters={**counters, **plan.candidates.counts},
+        seconds={"score": seconds},
+        pairs_per_second=counters["pairs_scored"] / seconds,
+        files=files.describe(files.join(plan.partition, "*.parquet")),
+    )
+    report.write(plan.partition)
+    return report
+
+
+def score_pipeline(plan: Plan, options: PipelineOptions) -> beam.Pipeline:
+    """Users in, recommendations out."""
     pipeline = beam.Pipeline(options=options)
-    (
+    _ = (
         pipeline
-        | "Read users" >> ReadFromParquetBatched(plan.users_pattern, columns=USERS.names)
-        | "Rank candidates" >> RankCandidates(candidates, plan)
-        | "Write recommendations" >> WriteToParquetBatched(
-            f"{partition}/part-{run_id}", RECOMMENDATIONS, codec="snappy", file_name_suffix=".parquet"
+        | "List users files" >> beam.Create(plan.users_files)
+        | "Read users" >> ReadAllFromParquetBatched(columns=USERS.names, desired_bundle_size=BYTES_A_BUNDLE)
+        | "Rank candidates" >> RankCandidates(plan)
+        | "Write recommendations"
+        >> WriteToParquetBatched(
+            files.join(plan.partition, f"part-{plan.run_id}"),
+            RECOMMENDATIONS,
+            codec="snappy",
+            file_name_suffix=".parquet",
         )
     )
-    counters = launch.run(pipeline)
-    seconds = time.monotonic() - began
-    return staged
+    return pipeline
 
 
 def main(argv: Sequence[str]) -> None:
     """Check everything, score out of sight, audit, publish."""
     args, options = launch.parse(build_parser(), argv)
-    staged = stage(plan(args), options)
-    if args.stage_only:
-        print(f"staged, not audited and not published: {staged}")
-        return
-    audit.audit(staged, options)
-    print(publish.publish(staged, args.output))
+    plan = check(args, options)
+    report = stage(plan, options)
+    if not args.stage_only:
+        audit.audit(plan.staged, options)
+        published = publish.publish(plan.staged, args.output)
+    print(render(report.counters))
+    print(f"  {report.pairs_per_second / 1e6:.2f} million pairs a second, {report.seconds['score']:.1f} s")
+    print(f"staged, not audited and not published: {plan.staged}" if args.stage_only else f"published: {published}")
 
 
 if __name__ == "__main__":

@@ -88,9 +88,10 @@ class Recommender(tf.Module):
             tf.size(user_id), tf.size(movie_title), "user_id and movie_title must be of one length, a pair a place"
         )
         pairs = tf.size(user_id)
-        user_half = self._user_half(_at_least(2, user_id))
-        title_half = self._title_half(_at_least(2, movie_title))
-        return {USER_RATING: self._head(user_half + title_half)[:pairs]}
+        user_rows = self._user_rows.lookup(_at_least(2, user_id))
+        user_half = _dense(tf.gather(self._user_embedding, user_rows), self._user_kernel, self._first_bias)
+        hidden = user_half + self._title_half(_at_least(2, movie_title))
+        return {USER_RATING: _score(hidden, self._read_layers())[:pairs]}
 
     @tf.function(
         input_signature=[
@@ -148,17 +149,23 @@ class Recommender(tf.Module):
 
         block = tf.maximum(1, PAIRS_A_STEP // chunk)
         blocks = tf.maximum(1, _ceil_div(users, block))
-        user_id = _at_least(blocks * block, user_id)
+        user_rows = self._user_rows.lookup(_at_least(blocks * block, user_id))
         seen_row_splits = _at_least(blocks * block + 1, seen_row_splits, filler=seen_row_splits[-1])
         depth = tf.minimum(k, count)
+        # Tables and variables are read before the loop: inside it they would make TensorFlow run the blocks in turn.
+        user_embedding, user_kernel, first_bias = (
+            variable.read_value() for variable in (self._user_embedding, self._user_kernel, self._first_bias)
+        )
+        layers = self._read_layers()
 
         def best_of_block(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             first = number * block
-            user_half = self._user_half(_at_least(2, user_id[first : first + block]))[:block]
+            rows = _at_least(2, user_rows[first : first + block], filler=0)
+            user_half = _dense(tf.gather(user_embedding, rows), user_kernel, first_bias)[:block]
 
             def score_chunk(start: tf.Tensor) -> tf.Tensor:
                 hidden = user_half[:, tf.newaxis] + titles_half[start : start + chunk]
-                return tf.reshape(self._head(tf.reshape(hidden, [block * chunk, hidden.shape[-1]])), [block, chunk])
+                return tf.reshape(_score(tf.reshape(hidden, [block * chunk, hidden.shape[-1]]), layers), [block, chunk])
 
             parts = tf.map_fn(
                 score_chunk, tf.range(chunks) * chunk, fn_output_signature=tf.float32, parallel_iterations=1
@@ -197,20 +204,14 @@ class Recommender(tf.Module):
         }
         tf.saved_model.save(self, str(folder), signatures)
 
-    def _user_half(self, user_id: tf.Tensor) -> tf.Tensor:
-        """`string[B]` -> `float32[B, H1]`, B at least 2."""
-        rows = tf.gather(self._user_embedding, self._user_rows.lookup(user_id))
-        return tf.matmul(rows, self._user_kernel) + self._first_bias
-
     def _title_half(self, movie_title: tf.Tensor) -> tf.Tensor:
         """`string[M]` -> `float32[M, H1]`, M at least 2."""
         return tf.matmul(tf.gather(self._title_embedding, self._title_rows.lookup(movie_title)), self._title_kernel)
 
-    def _head(self, hidden: tf.Tensor) -> tf.Tensor:
-        """The layers after the first product: `float32[P, H1]` before its activation -> `float32[P]`, P at least 2."""
-        for kernel, bias in zip(self._kernels, self._biases, strict=True):
-            hidden = tf.matmul(tf.nn.relu(hidden), kernel) + bias
-        return tf.squeeze(hidden, axis=1)
+    def _read_layers(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Kernel and bias of the layers after the first product."""
+        layers = zip(self._kernels, self._biases, strict=True)
+        return [(kernel.read_value(), bias.read_value()) for kernel, bias in layers]
 
 
 def load_predictor(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -226,6 +227,17 @@ def load_predictor(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarra
 def _predict(serving: Callable[..., dict[str, tf.Tensor]], user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
     pairs = {USER_ID: tf.constant(user_id, tf.string), MOVIE_TITLE: tf.constant(movie_title, tf.string)}
     return serving(**pairs)[USER_RATING].numpy()
+
+
+def _dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    return tf.matmul(inputs, kernel) + bias
+
+
+def _score(hidden: tf.Tensor, layers: Sequence[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+    """`float32[P, H1]`, the first layer before its activation -> `float32[P]`, P at least 2."""
+    for kernel, bias in layers:
+        hidden = _dense(tf.nn.relu(hidden), kernel, bias)
+    return tf.squeeze(hidden, axis=1)
 
 
 def _vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:
@@ -246,7 +258,7 @@ def _ceil_div(dividend: tf.Tensor, divisor: tf.Tensor | int) -> tf.Tensor:
     return (dividend + divisor - 1) // divisor
 
 
-def _at_least(size: tf.Tensor | int, values: tf.Tensor, filler: tf.Tensor | None = None) -> tf.Tensor:
-    """`values`, made longer to `size` with `filler` (by default the empty string) where it is shorter."""
+def _at_least(size: tf.Tensor | int, values: tf.Tensor, filler: tf.Tensor | int | str = "") -> tf.Tensor:
+    """`values`, made longer to `size` with `filler` where it is shorter."""
     short = tf.maximum(0, size - tf.size(values))
-    return tf.concat([values, tf.fill([short], "" if filler is None else filler)], axis=0)
+    return tf.concat([values, tf.fill([short], tf.cast(filler, values.dtype))], axis=0)
