@@ -1,0 +1,143 @@
+"""Check a staged run against the tables it was made of, knowing nothing of how it was made.
+
+    python -m beam_jobs.audit --staged runs/local/_staging/2026-01-31-1f3a9c0e
+
+Passing leaves `audit.json` in the staged folder, which publishing asks for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.io.parquetio import ReadAllFromParquetBatched
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_jobs import files, launch
+from beam_jobs.checks import REPEATED_USER, Findings, Rules, check_counters, check_partition, merge
+from beam_jobs.partition import partitions_for, split_by_hash
+from beam_jobs.run_report import RunReport, find_partition
+from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
+from model.cli import FlagParser, InputError, RunError, run
+from model.contract import MOVIE_TITLE
+
+AUDIT_FILE = "audit.json"
+FINDINGS_FILE = "findings.json"
+"""What the pipeline found, on its way back to the process that started it."""
+
+
+@dataclass  # not frozen: Beam sets a label on it
+class FindViolations(beam.PTransform):
+    """Tables of users and of recommendations, as a pair of collections, to what is wrong with them.
+
+    One shuffle, of tables: a user's row and recommendations meet in the partition of the user's id.
+    """
+
+    rules: Rules
+    partitions: int
+
+    def expand(
+        self, tables: tuple[beam.PCollection[pa.Table], beam.PCollection[pa.Table]]
+    ) -> beam.PCollection[Findings]:
+        """One collection of one merged `Findings`."""
+        users, recommendations = (
+            table
+            | f"Split {name}" >> beam.FlatMap(split_by_hash, self.partitions).with_output_types(tuple[int, pa.Table])
+            for name, table in zip(("users", "recommendations"), tables, strict=True)
+        )
+        return (
+            {"users": users, "recommendations": recommendations}
+            | "Meet by user" >> beam.CoGroupByKey()
+            | "Check" >> beam.MapTuple(self._check)
+            | "Merge" >> beam.CombineGlobally(merge)
+        )
+
+    def _check(self, _: int, group: dict[str, Iterable[pa.Table]]) -> Findings:
+        users = [table.select(USERS.names).cast(USERS) for table in group["users"]]
+        return check_partition(
+            pa.concat_tables(users or [USERS.empty_table()]),
+            pa.concat_tables([*group["recommendations"], RECOMMENDATIONS.empty_table()]),
+            self.rules,
+        )
+
+
+def audit(staged: str, options: PipelineOptions, users: str | None = None) -> None:
+    """Check the run in `staged` and write `audit.json` there.
+
+    Args:
+      staged: the folder that `beam_jobs.score` staged.
+      options: of the pipeline.
+      users: the glob of the users table where it is no longer the one of the run.
+
+    Raises:
+      InputError: `staged` holds no run, or a user is twice in the users table.
+      RunError: the run breaks a rule.
+    """
+    partition = find_partition(staged)
+    report = RunReport.read(partition, "--staged")
+    users = users or report.users
+    users_files = files.match(users, "--users")
+    row_files = files.describe(files.join(partition, "*.parquet"))
+    paths = [files.join(partition, file["name"]) for file in row_files]
+    for path in paths:
+        files.check_exact_schema(path, RECOMMENDATIONS, "--staged")
+    candidates = files.read_table(files.join(staged, "candidates.parquet"), CANDIDATES, "--staged")[MOVIE_TITLE]
+    rules = Rules(
+        candidates.combine_chunks(), report.top_n, report.exclude_seen, report.min_score, report.model_version
+    )
+    partitions = partitions_for(sum(file["rows"] for file in row_files))
+    findings = files.join(staged, FINDINGS_FILE)
+    launch.run(audit_pipeline(users_files, paths, FindViolations(rules, partitions), findings, options))
+    found = files.read_json(findings, "--staged")
+    violations = merge([found, check_counters(report, row_files, found["counts"])])["violations"]
+    if REPEATED_USER in violations:
+        number, example = violations[REPEATED_USER]
+        raise InputError(f"--users {users}: {example} and {number - 1} more are in it repeatedly; leave one row each")
+    if violations:
+        kinds = "; ".join(f"{kind}: {number:,}, such as {example}" for kind, (number, example) in violations.items())
+        raise RunError(f"the audit of {staged} found: {kinds}; nothing was published")
+    files.write_json({"run_date": report.run_date, "files": row_files}, files.join(staged, AUDIT_FILE))
+
+
+def audit_pipeline(
+    users: Sequence[str], rows: Sequence[str], checks: FindViolations, findings: str, options: PipelineOptions
+) -> beam.Pipeline:
+    """Both tables in, one line of JSON out."""
+    pipeline = beam.Pipeline(options=options)
+    tables = (
+        pipeline
+        | "List users files" >> beam.Create(users)
+        | "Read users" >> ReadAllFromParquetBatched(columns=USERS.names),
+        pipeline
+        | "List recommendations files" >> beam.Create(rows)
+        | "Read recommendations" >> ReadAllFromParquetBatched(),
+    )
+    _ = (
+        tables
+        | "Find violations" >> checks
+        | "As JSON" >> beam.Map(json.dumps)
+        | "Write findings" >> beam.io.WriteToText(findings, num_shards=1, shard_name_template="")
+    )
+    return pipeline
+
+
+def build_parser() -> FlagParser:
+    """The flags of this command; what it does not know goes to Beam."""
+    parser = FlagParser(prog="python -m beam_jobs.audit", description="Check a staged run before it is published.")
+    parser.add_argument("--staged", required=True, help="folder that beam_jobs.score --stage_only named")
+    parser.add_argument("--users", help="glob of the users table; by default the one that the run read")
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Audit, and say that it passed."""
+    args, options = launch.parse(build_parser(), argv)
+    audit(args.staged, options, args.users)
+    print(f"passed: {args.staged}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,140 @@
+"""What every job does around its pipeline: flags, runner, counters, errors."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import io
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timezone
+
+import apache_beam as beam
+from apache_beam.metrics.metric import Metrics, MetricsFilter
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineState
+
+from model.cli import FlagParser, InputError, RunError
+
+NAMESPACE = "nightrank"
+"""Of all our Beam metrics."""
+
+IN_PROCESS_RUNNER = "FnApiRunner"
+"""Where DirectRunner ends on a batch pipeline, after trying to download another engine first."""
+
+
+def parse(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
+    """The job's own flags, and Beam's options made of all the others.
+
+    Raises:
+      InputError: a flag is wrong, or known neither to the job nor to Beam.
+    """
+    args, rest = parser.parse_known_args(argv)
+    complaints = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            options = PipelineOptions(rest)
+            known = options.get_all_options()
+            every = options.get_all_options(retain_unknown_options=True)
+    except SystemExit:
+        # Beam's parser prints and exits; its last line says what is wrong.
+        raise InputError(f"{complaints.getvalue().strip().splitlines()[-1]}; see {parser.prog} --help") from None
+    standard = options.view_as(StandardOptions)
+    if standard.runner in (None, "DirectRunner", IN_PROCESS_RUNNER):
+        standard.runner = IN_PROCESS_RUNNER
+    # A portable runner may take options that Beam's Python side has never heard of.
+    if standard.runner in (IN_PROCESS_RUNNER, "DataflowRunner"):
+        _refuse_unknown([name for name in every if name not in known], rest, parser)
+    return args, options
+
+
+def threads_a_process(options: PipelineOptions) -> int:
+    """Cores for each worker process: all of them where there is one, so that processes x threads = cores.
+
+    On a cluster a machine runs a process a core.
+    """
+    if options.view_as(StandardOptions).runner != IN_PROCESS_RUNNER:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    direct = options.view_as(DirectOptions)
+    processes = (direct.direct_num_workers or cores) if direct.direct_running_mode == "multi_processing" else 1
+    return max(1, cores // processes)
+
+
+def run(pipeline: beam.Pipeline) -> dict[str, int]:
+    """Run a pipeline to its end.
+
+    Returns:
+      Our counters by name, each the sum over the steps that have it.
+
+    Raises:
+      InputError: a worker raised one.
+      RunError: the pipeline did not end well.
+    """
+    try:
+        result = pipeline.run()
+        state = result.wait_until_finish()
+    except Exception as error:  # A runner raises whatever its workers did, as another type or as text.
+        raise _translate(error) from error
+    if state != PipelineState.DONE:
+        raise RunError(f"the pipeline ended as {state}; the runner's log says why")
+    counters: dict[str, int] = {}
+    for metric in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
+        name = metric.key.metric.name
+        counters[name] = counters.get(name, 0) + (
+            metric.committed if metric.committed is not None else metric.attempted
+        )
+    return counters
+
+
+def count(counts: Mapping[str, int]) -> None:
+    """Add to counters; called on workers, once a block rather than once a row."""
+    for name, value in counts.items():
+        Metrics.counter(NAMESPACE, name).inc(value)
+
+
+def today(now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)) -> str:
+    """The date in UTC as YYYY-MM-DD."""
+    return now().date().isoformat()
+
+
+def add_run_date(parser: argparse.ArgumentParser) -> None:
+    """Add `--run_date`."""
+    parser.add_argument("--run_date", help="YYYY-MM-DD, the partition that is written; today in UTC by default")
+
+
+def parse_run_date(text: str | None) -> str:
+    """A date checked; today where there is none. Raises InputError for anything but YYYY-MM-DD."""
+    if text is None:
+        return today()
+    try:
+        parsed = date.fromisoformat(text)
+    except ValueError:
+        parsed = None
+    # Python 3.11 and later take other ISO forms too, under which a reader would not find the partition.
+    if parsed is None or parsed.isoformat() != text:
+        raise InputError(f"--run_date {text}: not a date; write it as YYYY-MM-DD, such as {today()}")
+    return text
+
+
+def _refuse_unknown(unknown: Sequence[str], rest: Sequence[str], parser: FlagParser) -> None:
+    stray = [f"--{name}" for name in unknown] or [word for word in rest[:1] if not word.startswith("-")]
+    if not stray:
+        return
+    own = [flag for action in parser._actions for flag in action.option_strings]
+    close = difflib.get_close_matches(stray[0], own, 1)
+    meant = f"; did you mean {close[0]}?" if close else f"; see {parser.prog} --help"
+    raise InputError(f"{stray[0]} is a flag of neither this job nor Beam{meant}")
+
+
+def _translate(error: Exception) -> Exception:
+    text = str(error)
+    if isinstance(error, InputError):
+        return InputError(text.partition(" [while running")[0])
+    found = re.search(r"InputError: (.*?)(?: \[while running|\n|$)", text)
+    if found:
+        return InputError(found[1])
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return RunError(f"the pipeline failed: {lines[-1].strip() if lines else type(error).__name__}")

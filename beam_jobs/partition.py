@@ -1,0 +1,60 @@
+"""Divide tables by user, so that a shuffle moves tables and not rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from model.contract import USER_ID
+
+ROWS_A_PARTITION = 2_000_000
+"""What one worker holds at a time after a shuffle: some hundred megabytes of interactions or recommendations."""
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+def partitions_for(rows: int) -> int:
+    """How many partitions a table of so many rows is divided into; the same on every machine."""
+    return max(1, -(-rows // ROWS_A_PARTITION))
+
+
+def split_by_hash(table: pa.Table, n: int, column: str = USER_ID) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of a table by partition, order kept; partitions without rows are left out.
+
+    Rows with one value of `column` have one partition, in every table and on every machine.
+    """
+    if n == 1:
+        yield 0, table
+        return
+    partition = hash_partition(table[column], n)
+    order = np.argsort(partition, kind="stable")
+    grouped = table.take(pa.array(order))
+    starts = np.searchsorted(partition[order], np.arange(n + 1))
+    for number in range(n):
+        if starts[number] < starts[number + 1]:
+            yield number, grouped.slice(starts[number], starts[number + 1] - starts[number])
+
+
+def hash_partition(words: pa.ChunkedArray | pa.Array, n: int) -> np.ndarray:
+    """`int64[rows]` in [0, n): a hash of each string's bytes, 0 for null.
+
+    A polynomial in the bytes, computed for all rows at once, the sum over a string being the difference of two
+    prefix sums: the byte at place i counts times `_MULTIPLIER ** (i + 1)`, all modulo 2**64.
+    """
+    array = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
+    if isinstance(array, pa.ChunkedArray):  # of a table without rows
+        return np.zeros(0, np.int64)
+    _, offsets_buffer, data = array.cast(pa.large_string()).buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
+    first, last = (offsets[0], offsets[-1]) if len(offsets) else (0, 0)
+    values = np.frombuffer(data, np.uint8)[first:last].astype(np.uint64) if data is not None else np.zeros(0, np.uint64)
+    lengths = np.diff(offsets)
+    place = np.arange(last - first) - np.repeat(offsets[:-1] - first, lengths)
+    powers = np.cumprod(np.full(int(lengths.max(initial=0)), _MULTIPLIER))
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((values + np.uint64(1)) * powers[place])])
+    hashes = sums[offsets[1:] - first] - sums[offsets[:-1] - first]
+    # The high bits of a product depend on every bit of it; the low ones, which the remainder takes, do not.
+    hashes ^= hashes >> np.uint64(32)
+    return (hashes * _MULTIPLIER >> np.uint64(33)).astype(np.int64) % n

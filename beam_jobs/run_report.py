@@ -1,0 +1,63 @@
+"""`_run.json`: what a run of `score` did, kept with its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from beam_jobs import files
+from model.cli import InputError
+
+FILE = "_run.json"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Inputs, counters and timings of a run, and the files that it wrote."""
+
+    run_id: str
+    run_date: str
+    model_version: str
+    model_kind: str
+    score_kind: str
+    top_n: int
+    exclude_seen: bool
+    min_score: float | None
+    users: str
+    """The glob of the users table."""
+    candidates: int
+    """Titles that could be recommended."""
+    counters: Mapping[str, int]
+    seconds: Mapping[str, float]
+    """Wall time by stage."""
+    pairs_per_second: float
+    files: tuple[Mapping[str, Any], ...]
+    """`name`, `rows` and `bytes` of each file of rows, by name."""
+
+    def write(self, folder: str) -> None:
+        """Write the report into the folder of the rows."""
+        files.write_json(asdict(self), files.join(folder, FILE))
+
+    @classmethod
+    def read(cls, folder: str, flag: str) -> RunReport:
+        """The report in a folder. Raises InputError, naming `flag`, where there is none or it lacks a field."""
+        document = files.read_json(files.join(folder, FILE), flag)
+        names = {field.name for field in fields(cls)}
+        if not isinstance(document, dict) or set(document) != names:
+            raise InputError(f"{flag} {files.join(folder, FILE)}: not a report of beam_jobs.score; run it again")
+        return cls(**{**document, "files": tuple(document["files"])})
+
+
+def find_partition(staged: str) -> str:
+    """The folder `run_date=D` of rows in a staged folder. Raises InputError where there is not one."""
+    found = files.list_files(files.join(staged, "run_date=*", FILE), "--staged")
+    if len(found) != 1:
+        raise InputError(f"--staged {staged}: holds no run; give the folder that beam_jobs.score --stage_only named")
+    return found[0][: -len(FILE) - 1]
+
+
+def render(counters: Mapping[str, int]) -> str:
+    """Counters as a small table of text, in the order given."""
+    width = max(map(len, counters), default=0)
+    return "\n".join(f"  {name.replace('_', ' '):{width}}  {value:>15,}" for name, value in counters.items())
