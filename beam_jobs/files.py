@@ -66,6 +66,16 @@ def read_bytes(path: str, flag: str) -> bytes:
         raise InputError(f"{flag} {path}: cannot be read ({_reason(error)})") from None
 
 
+def read_footer(path: str, flag: str) -> tuple[pa.Schema, int]:
+    """The schema and the number of rows of a Parquet file. Raises InputError where it is no Parquet file."""
+    try:
+        with _open(path) as file:
+            footer = parquet.ParquetFile(file)
+            return footer.schema_arrow.remove_metadata(), footer.metadata.num_rows
+    except (BeamIOError, OSError, pa.ArrowException) as error:
+        raise InputError(f"{flag} {path}: cannot be read as Parquet ({_reason(error)}); write it again") from None
+
+
 def check_schema(path: str, schema: pa.Schema, flag: str) -> int:
     """Check by a Parquet file's footer that it has the columns of `schema`, of types that can be cast to those.
 
@@ -75,12 +85,7 @@ def check_schema(path: str, schema: pa.Schema, flag: str) -> int:
     Raises:
       InputError: it is not Parquet, or lacks a column, or has one of another type.
     """
-    try:
-        with _open(path) as file:
-            footer = parquet.ParquetFile(file)
-            found, rows = footer.schema_arrow, footer.metadata.num_rows
-    except (BeamIOError, OSError, pa.ArrowException) as error:
-        raise InputError(f"{flag} {path}: cannot be read as Parquet ({_reason(error)}); write it again") from None
+    found, rows = read_footer(path, flag)
     for field in schema:
         if field.name not in found.names:
             has = ", ".join(found.names) or "none"
@@ -100,8 +105,7 @@ def check_exact_schema(path: str, schema: pa.Schema, flag: str) -> None:
       InputError: it has not.
     """
     check_schema(path, schema, flag)
-    with _open(path) as file:
-        found = parquet.ParquetFile(file).schema_arrow
+    found, _ = read_footer(path, flag)
     if not found.equals(schema):
         raise InputError(f"{flag} {path}: has the columns {_columns(found)} and not {_columns(schema)}")
 
