@@ -57,7 +57,7 @@ def check_partition(users: pa.Table, recommendations: pa.Table, rules: Rules) ->
     seen = _seen_pairs(accepted, rules) if rules.exclude_seen else np.empty(0, np.int64)
     pairs = _pairs(user, title, rules)
     known = (user >= 0) & (title >= 0)
-    found.add_rows("title was seen by the user", known & np.isin(pairs, seen))
+    found.add_rows("title was seen by the user", known & _is_among(pairs, seen))
     found.add_rows("title is twice among a user's", known & _repeats(pairs))
 
     rows = np.bincount(user[user >= 0], minlength=len(names))
@@ -162,22 +162,30 @@ def _check_values(found: _Violations, recommendations: pa.Table, rules: Rules) -
 
 
 def _seen_pairs(users: pa.Table, rules: Rules) -> np.ndarray:
-    """The distinct (user, candidate) pairs in the seen lists, each as one number."""
+    """The distinct (user, candidate) pairs in the seen lists, each as one number, rising."""
     seen = _array(users[SEEN])
     user = _array(pc.list_parent_indices(seen)).to_numpy(zero_copy_only=False)
     title = _places(seen.flatten(), rules.candidates)
-    return np.unique(_pairs(user, title, rules)[title >= 0])
+    pairs = np.sort(_pairs(user, title, rules)[title >= 0])
+    return pairs[np.diff(pairs, prepend=-1) > 0]
 
 
 def _pairs(user: np.ndarray, title: np.ndarray, rules: Rules) -> np.ndarray:
     return user.astype(np.int64) * len(rules.candidates) + title
 
 
+def _is_among(values: np.ndarray, rising: np.ndarray) -> np.ndarray:
+    """`bool[rows]`: whether a value is in `rising`. NumPy's own `isin` hashes, which takes ten times as long here."""
+    place = np.searchsorted(rising, values)
+    return np.append(rising, -1)[place] == values
+
+
 def _repeats(values: np.ndarray) -> np.ndarray:
     """`bool[rows]`: whether a value has come before."""
-    first = np.zeros(len(values), bool)
-    first[np.unique(values, return_index=True)[1]] = True
-    return ~first
+    order = np.argsort(values, kind="stable")
+    repeats = np.zeros(len(values), bool)
+    repeats[order[1:]] = values[order[1:]] == values[order[:-1]]
+    return repeats
 
 
 def _places(values: pa.ChunkedArray | pa.Array, among: pa.Array) -> np.ndarray:

@@ -6,15 +6,17 @@ import argparse
 import contextlib
 import difflib
 import io
+import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timezone
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
-from apache_beam.runners.runner import PipelineState
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.runners.runner import PipelineState, create_runner
 
 from model.cli import FlagParser, InputError, RunError
 
@@ -23,6 +25,9 @@ NAMESPACE = "nightrank"
 
 IN_PROCESS_RUNNER = "FnApiRunner"
 """Where DirectRunner ends on a batch pipeline, after trying to download another engine first."""
+
+_IN_PROCESS_NAMES = {"", "direct", "directrunner", "switchingdirectrunner", "fnapi", "fnapirunner"}
+_DATAFLOW_NAMES = {"dataflow", "dataflowrunner"}
 
 
 def parse(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
@@ -36,17 +41,17 @@ def parse(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, 
     try:
         with contextlib.redirect_stderr(complaints):
             options = PipelineOptions(rest)
-            known = options.get_all_options()
-            every = options.get_all_options(retain_unknown_options=True)
+            standard = options.view_as(StandardOptions)
+            runner = (standard.runner or "").lower()
+            # A portable runner may take options that Beam's Python side has never heard of.
+            if runner in _IN_PROCESS_NAMES | _DATAFLOW_NAMES:
+                options.get_all_options(add_extra_args_fn=lambda beams: _refuse_unknown(rest, beams, parser))
     except SystemExit:
         # Beam's parser prints and exits; its last line says what is wrong.
         raise InputError(f"{complaints.getvalue().strip().splitlines()[-1]}; see {parser.prog} --help") from None
-    standard = options.view_as(StandardOptions)
-    if standard.runner in (None, "DirectRunner", IN_PROCESS_RUNNER):
+    if runner in _IN_PROCESS_NAMES:
         standard.runner = IN_PROCESS_RUNNER
-    # A portable runner may take options that Beam's Python side has never heard of.
-    if standard.runner in (IN_PROCESS_RUNNER, "DataflowRunner"):
-        _refuse_unknown([name for name in every if name not in known], rest, parser)
+    _check_runner(options)
     return args, options
 
 
@@ -74,8 +79,9 @@ def run(pipeline: beam.Pipeline) -> dict[str, int]:
       RunError: the pipeline did not end well.
     """
     try:
-        result = pipeline.run()
-        state = result.wait_until_finish()
+        with _without_tracebacks_of_input():
+            result = pipeline.run()
+            state = result.wait_until_finish()
     except Exception as error:  # A runner raises whatever its workers did, as another type or as text.
         raise _translate(error) from error
     if state != PipelineState.DONE:
@@ -105,7 +111,7 @@ def add_run_date(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run_date", help="YYYY-MM-DD, the partition that is written; today in UTC by default")
 
 
-def parse_run_date(text: str | None) -> str:
+def parse_run_date(text: str | None, today: Callable[[], str] = today) -> str:
     """A date checked; today where there is none. Raises InputError for anything but YYYY-MM-DD."""
     if text is None:
         return today()
@@ -119,14 +125,45 @@ def parse_run_date(text: str | None) -> str:
     return text
 
 
-def _refuse_unknown(unknown: Sequence[str], rest: Sequence[str], parser: FlagParser) -> None:
-    stray = [f"--{name}" for name in unknown] or [word for word in rest[:1] if not word.startswith("-")]
-    if not stray:
+def _refuse_unknown(rest: Sequence[str], beams: argparse.ArgumentParser, ours: FlagParser) -> None:
+    """Raises InputError for a word that is left of `rest` when Beam's parser has taken what it knows."""
+    _, unknown = beams.parse_known_args(rest)
+    if not unknown:
         return
-    own = [flag for action in parser._actions for flag in action.option_strings]
-    close = difflib.get_close_matches(stray[0], own, 1)
-    meant = f"; did you mean {close[0]}?" if close else f"; see {parser.prog} --help"
-    raise InputError(f"{stray[0]} is a flag of neither this job nor Beam{meant}")
+    word = unknown[0].partition("=")[0]
+    known = [flag for parser in (ours, beams) for action in parser._actions for flag in action.option_strings]
+    close = difflib.get_close_matches(word, known, 1)
+    meant = f"; did you mean {close[0]}?" if close else f"; see {ours.prog} --help"
+    raise InputError(f"{word} is a flag of neither this job nor Beam{meant}")
+
+
+def _check_runner(options: PipelineOptions) -> None:
+    """Raises InputError for what `beam.Pipeline` would refuse later: no such runner, or not the options it needs."""
+    name = options.view_as(StandardOptions).runner
+    try:
+        complaints = PipelineOptionsValidator(options, create_runner(name)).validate()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"--runner {name}: {error}") from None
+    if complaints:
+        raise InputError(f"--runner {name}: {' '.join(complaint.strip() for complaint in complaints)}")
+
+
+@contextlib.contextmanager
+def _without_tracebacks_of_input() -> Iterator[None]:
+    """Keep a worker's `InputError` off the log: Beam logs its traceback, more than once, before it raises it."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        return not (kind and issubclass(kind, InputError)) and f"{InputError.__name__}: " not in record.getMessage()
+
+    handlers = logging.getLogger().handlers[:]
+    for handler in handlers:
+        handler.addFilter(is_other)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(is_other)
 
 
 def _translate(error: Exception) -> Exception:

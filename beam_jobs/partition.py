@@ -46,7 +46,8 @@ def hash_partition(words: pa.ChunkedArray | pa.Array, n: int) -> np.ndarray:
     array = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
     if isinstance(array, pa.ChunkedArray):  # of a table without rows
         return np.zeros(0, np.int64)
-    _, offsets_buffer, data = array.cast(pa.large_string()).buffers()
+    array = array.cast(pa.large_string())
+    _, offsets_buffer, data = array.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
     first, last = (offsets[0], offsets[-1]) if len(offsets) else (0, 0)
     values = np.frombuffer(data, np.uint8)[first:last].astype(np.uint64) if data is not None else np.zeros(0, np.uint64)
