@@ -45,10 +45,13 @@ def parse(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, 
             runner = (standard.runner or "").lower()
             # A portable runner may take options that Beam's Python side has never heard of.
             if runner in _IN_PROCESS_NAMES | _DATAFLOW_NAMES:
-                options.get_all_options(add_extra_args_fn=lambda beams: _refuse_unknown(rest, beams, parser))
+                options.get_all_options(
+                    add_extra_args_fn=lambda beam_parser: _refuse_unknown(rest, beam_parser, parser)
+                )
     except SystemExit:
-        # Beam's parser prints and exits; its last line says what is wrong.
-        raise InputError(f"{complaints.getvalue().strip().splitlines()[-1]}; see {parser.prog} --help") from None
+        # Beam's parser prints and exits; the last thing it says is what is wrong.
+        complaint = complaints.getvalue().strip().rpartition("error: ")[2]
+        raise InputError(f"{complaint}; see {parser.prog} --help") from None
     if runner in _IN_PROCESS_NAMES:
         standard.runner = IN_PROCESS_RUNNER
     _check_runner(options)
@@ -125,13 +128,13 @@ def parse_run_date(text: str | None, today: Callable[[], str] = today) -> str:
     return text
 
 
-def _refuse_unknown(rest: Sequence[str], beams: argparse.ArgumentParser, ours: FlagParser) -> None:
+def _refuse_unknown(rest: Sequence[str], beam_parser: argparse.ArgumentParser, ours: FlagParser) -> None:
     """Raises InputError for a word that is left of `rest` when Beam's parser has taken what it knows."""
-    _, unknown = beams.parse_known_args(rest)
+    _, unknown = beam_parser.parse_known_args(rest)
     if not unknown:
         return
     word = unknown[0].partition("=")[0]
-    known = [flag for parser in (ours, beams) for action in parser._actions for flag in action.option_strings]
+    known = [flag for parser in (ours, beam_parser) for action in parser._actions for flag in action.option_strings]
     close = difflib.get_close_matches(word, known, 1)
     meant = f"; did you mean {close[0]}?" if close else f"; see {ours.prog} --help"
     raise InputError(f"{word} is a flag of neither this job nor Beam{meant}")
