@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from pyarrow import parquet
 from model.cli import InputError
 
 WILDCARDS = "*?["
+
+_ERRORS = (BeamIOError, OSError, ValueError)
+"""What a filesystem raises; of an address that no filesystem knows it is a ValueError."""
 
 
 def is_local(path: str) -> bool:
@@ -33,9 +38,9 @@ def match(pattern: str, flag: str) -> list[str]:
     Raises:
       InputError: nothing matches; the message names `flag`.
     """
-    patterns = (
-        [pattern] if any(character in pattern for character in WILDCARDS) else [pattern, join(pattern, "*.parquet")]
-    )
+    # With a slash at its end Beam would take it for everything below.
+    path = pattern.rstrip("/")
+    patterns = [path] if any(character in path for character in WILDCARDS) else [path, f"{path}/*.parquet"]
     for candidate in patterns:
         found = list_files(candidate, flag)
         if found:
@@ -47,7 +52,7 @@ def list_files(pattern: str, flag: str = "") -> list[str]:
     """The files that match a glob, sorted; none where nothing does."""
     try:
         (result,) = FileSystems.match([pattern])
-    except (BeamIOError, OSError, ValueError) as error:
+    except _ERRORS as error:
         raise InputError(f"{flag} {pattern}: cannot be listed ({_reason(error)})".strip()) from None
     return sorted(metadata.path for metadata in result.metadata_list if not is_folder(metadata.path))
 
@@ -62,7 +67,7 @@ def read_bytes(path: str, flag: str) -> bytes:
     try:
         with _open(path) as file:
             return file.read()
-    except (BeamIOError, OSError) as error:
+    except _ERRORS as error:
         raise InputError(f"{flag} {path}: cannot be read ({_reason(error)})") from None
 
 
@@ -72,7 +77,7 @@ def read_footer(path: str, flag: str) -> tuple[pa.Schema, int]:
         with _open(path) as file:
             footer = parquet.ParquetFile(file)
             return footer.schema_arrow.remove_metadata(), footer.metadata.num_rows
-    except (BeamIOError, OSError, pa.ArrowException) as error:
+    except (*_ERRORS, pa.ArrowException) as error:
         raise InputError(f"{flag} {path}: cannot be read as Parquet ({_reason(error)}); write it again") from None
 
 
@@ -90,11 +95,12 @@ def check_schema(path: str, schema: pa.Schema, flag: str) -> int:
         if field.name not in found.names:
             has = ", ".join(found.names) or "none"
             raise InputError(
-                f"{flag} {path}: no column {field.name!r} among its columns {has}; it must be {field.type}"
+                f"{flag} {path}: no column {field.name!r} among its columns {has}; it must be {field.type}; "
+                "rename or add it"
             )
         kind = found.field(field.name).type
         if not _is_like(kind, field.type):
-            raise InputError(f"{flag} {path}: column {field.name!r} is {kind}; it must be {field.type}")
+            raise InputError(f"{flag} {path}: column {field.name!r} is {kind}; it must be {field.type}; cast it")
     return rows
 
 
@@ -120,14 +126,17 @@ def read_table(path: str, schema: pa.Schema, flag: str) -> pa.Table:
         raise InputError(f"{flag} {path}: damaged ({_reason(error)}); write it again") from None
 
 
-def describe(pattern: str) -> tuple[dict[str, Any], ...]:
-    """`name`, `rows` and `bytes` of each Parquet file that matches, by name."""
+def describe(pattern: str, flag: str = "") -> tuple[dict[str, Any], ...]:
+    """`name`, `rows`, `bytes` and `checksum` of each Parquet file that matches, by name.
+
+    Raises:
+      InputError: a file cannot be read as Parquet.
+    """
     described = []
-    for path in list_files(pattern):
-        with _open(path) as file:
-            rows = parquet.ParquetFile(file).metadata.num_rows
+    for path in list_files(pattern, flag):
+        _, rows = read_footer(path, flag)
         size = FileSystems.match([path])[0].metadata_list[0].size_in_bytes
-        described.append({"name": FileSystems.split(path)[1], "rows": rows, "bytes": size})
+        described.append({"name": FileSystems.split(path)[1], "rows": rows, "bytes": size, "checksum": _checksum(path)})
     return tuple(described)
 
 
@@ -161,21 +170,24 @@ def make_folder(folder: str) -> None:
 
 def check_writable(folder: str, flag: str) -> None:
     """Make a small file in `folder` and delete it. Raises InputError where that fails."""
-    path = join(folder, "_writable")
     try:
+        path = join(folder, f"_writable-{uuid.uuid4().hex}")
         make_folder(folder)
         with FileSystems.create(path) as file:
             file.write(b"")
         FileSystems.delete([path])
-    except (BeamIOError, OSError) as error:
+    except _ERRORS as error:
         raise InputError(f"{flag} {folder}: cannot be written ({_reason(error)}); name another folder") from None
 
 
 def delete(paths: Iterable[str]) -> None:
     """Delete files and whole folders; what is not there does not matter."""
-    existing = [path for path in paths if FileSystems.exists(path)]
-    if existing:
-        FileSystems.delete(existing)
+    for path in paths:
+        # A folder of an object store is not there by itself, only what is below it.
+        existing = [path] if FileSystems.exists(path) else []
+        existing += [] if is_local(path) else list_files(f"{path.rstrip('/')}/**")
+        if existing:
+            FileSystems.delete(existing)
 
 
 def copy_folder(source: str, target: Path) -> None:
@@ -188,6 +200,17 @@ def copy_folder(source: str, target: Path) -> None:
 
 def _open(path: str) -> Any:
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def _checksum(path: str) -> str:
+    """SHA-256 of a local file; an object store keeps checksums of its own, which takes no download."""
+    if not is_local(path):
+        return str(FileSystems.checksum(path))
+    digest = hashlib.sha256()
+    with _open(path) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _columns(schema: pa.Schema) -> str:

@@ -18,12 +18,15 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_jobs import files, launch
 from beam_jobs.histories import collect_histories, collect_titles, titles_schema
 from beam_jobs.partition import partitions_for, split_by_hash
-from beam_jobs.replace import replace_folder
+from beam_jobs.replace import replace_folders
 from beam_jobs.run_report import render
 from beam_jobs.schema import USERS
 from model import datasets
 from model.cli import FlagParser, InputError, run
 from model.interactions import conform
+
+TABLES = ("users", "candidates")
+"""The folders that are written."""
 
 ROWS_A_GROUP = 1 << 17
 USERS_A_ROW_GROUP = 8_192
@@ -114,8 +117,7 @@ def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int
         counters = {**_counters(source.rejects), **counters}
         if not counters.get("users"):
             raise InputError(f"--dataset {args.dataset}: none of its rows can be used; {render(counters)}")
-        for table in ("candidates", "users"):
-            replace_folder(files.join(staged, table), files.join(args.output, table))
+        replace_folders({files.join(staged, table): files.join(args.output, table) for table in TABLES})
     finally:
         files.delete([staged])
     return counters

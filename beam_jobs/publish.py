@@ -11,7 +11,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_jobs import files
 from beam_jobs.audit import AUDIT_FILE
-from beam_jobs.replace import replace_folder
+from beam_jobs.replace import replace_folders
 from beam_jobs.run_report import find_partition
 from model.cli import FlagParser, InputError, run
 
@@ -30,7 +30,7 @@ def publish(staged: str, output: str) -> str:
     """
     partition = _audited_partition(staged)
     target = files.join(output, TABLE, FileSystems.split(partition)[1])
-    replace_folder(partition, target)
+    replace_folders({partition: target})
     files.delete([staged])
     return target
 
