@@ -7,11 +7,11 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-import tensorflow as tf
 from apache_beam.io.parquetio import WriteToParquet
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
 
 from beam_jobs.schema import RECOMMENDATIONS
+from model.quiet import import_tensorflow
 
 Pair = tuple[str, str]
 
@@ -25,12 +25,13 @@ class SavedModelHandler(ModelHandler[Pair, PredictionResult, Any]):
 
     def load_model(self) -> Any:
         """The SavedModel."""
-        return tf.saved_model.load(self._folder)
+        return import_tensorflow().saved_model.load(self._folder)
 
     def run_inference(
         self, batch: Sequence[Pair], model: Any, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
         """A predicted rating for each pair."""
+        tf = import_tensorflow()
         users, titles = zip(*batch, strict=True)
         ratings = model.signatures["serving_default"](user_id=tf.constant(users), movie_title=tf.constant(titles))
         return map(PredictionResult, batch, ratings["user_rating"].numpy().tolist())

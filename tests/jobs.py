@@ -1,0 +1,65 @@
+"""A small model and small tables for tests of the jobs, written where the jobs read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from beam_jobs.schema import CANDIDATES, USERS
+from model.export import export, model_version
+from model.recommender import RankerWeights, Recommender
+from tests import oracle
+
+USER_COUNT, TITLE_COUNT = 40, 30
+STRANGER = "stranger"
+NEW_TITLE = "Brand New (2031)"
+
+
+def write_model(folder: Path, seed: int = 0) -> RankerWeights:
+    """A ranker of random weights that knows users u0 to u39 and titles t0 to t29."""
+    weights = oracle.random_weights(USER_COUNT, TITLE_COUNT, np.random.default_rng(seed))
+    # Some titles that the model cannot tell apart, so that there are ties to get right.
+    same = weights.title_embedding.copy()
+    same[5:9] = same[4]
+    weights = replace(weights, title_embedding=same)
+    folder.mkdir(parents=True)
+    description = {
+        "model_kind": "basic",
+        "score_kind": "rating",
+        "model_version": model_version("basic", weights),
+        "parameters": {"trainable": 1},
+    }
+    export(Recommender(weights), description, folder)
+    return weights
+
+
+def write_users(path: Path, users: Sequence[tuple[str | None, Sequence[str] | None]], row_group_size: int = 7) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = [list(column) for column in zip(*users, strict=True)] or [[], []]
+    parquet.write_table(pa.table(columns, schema=USERS), path, row_group_size=row_group_size)
+
+
+def write_candidates(path: Path, titles: Sequence[str | None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pa.table([pa.array(titles, pa.string())], schema=CANDIDATES), path)
+
+
+def some_users() -> list[tuple[str, list[str]]]:
+    """Every known user and a stranger, with histories from nothing to nearly everything."""
+    rng = np.random.default_rng(7)
+    users = [
+        (f"u{number}", [f"t{title}" for title in rng.choice(TITLE_COUNT, number % TITLE_COUNT, replace=False)])
+        for number in range(USER_COUNT)
+    ]
+    return [*users, (STRANGER, ["t1", "never heard of"])]
+
+
+def some_titles() -> list[str]:
+    """Every title that the model knows and one that it does not, in no particular order."""
+    titles = [f"t{number}" for number in range(TITLE_COUNT)] + [NEW_TITLE]
+    return [titles[place] for place in np.random.default_rng(8).permutation(len(titles))]
