@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.parquetio import ReadAllFromParquetBatched, WriteToParquetBatched
+from apache_beam.io.parquetio import ReadAllFromParquetBatched
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import files, launch
@@ -20,13 +20,18 @@ from beam_jobs.histories import collect_histories, collect_titles, titles_schema
 from beam_jobs.partition import partitions_for, split_by_hash
 from beam_jobs.replace import replace_folders
 from beam_jobs.run_report import render
-from beam_jobs.schema import USERS
 from model import datasets
 from model.cli import FlagParser, InputError, run
+from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
 from model.interactions import conform
 
 TABLES = ("users", "candidates")
 """The folders that are written."""
+HISTORY = (USER_ID, MOVIE_TITLE, TIMESTAMP)
+"""The columns that a user's history is made of; no others are shuffled."""
+
+READ = "interactions_read"
+"""Counts all rows, those included that cannot be used."""
 
 ROWS_A_GROUP = 1 << 17
 USERS_A_ROW_GROUP = 8_192
@@ -51,15 +56,15 @@ class Source:
 class ConformInteractions(beam.PTransform):
     """Tables as the files have them to `model.interactions.SCHEMA`; rows that cannot be used are counted."""
 
-    source: Source
+    columns: Mapping[str, str]
 
-    def expand(self, tables: beam.PCollection[pa.Table]) -> beam.PCollection[pa.Table]:
-        """A table for each table."""
-        return tables | beam.Map(self._conform).with_output_types(pa.Table)
+    def expand(self, tables: beam.PCollection[tuple[str, pa.Table]]) -> beam.PCollection[pa.Table]:
+        """A table for each table, which comes with the path of its file."""
+        return tables | beam.MapTuple(self._conform).with_output_types(pa.Table)
 
-    def _conform(self, table: pa.Table) -> pa.Table:
-        conformed, rejects = conform(table, self.source.columns, self.source.paths[0])
-        launch.count({"interactions_read": table.num_rows, **_counters(rejects)})
+    def _conform(self, path: str, table: pa.Table) -> pa.Table:
+        conformed, rejects = conform(table, self.columns, path)
+        launch.count({READ: table.num_rows, **_counters(rejects)})
         return conformed
 
 
@@ -69,13 +74,14 @@ class CollectHistories(beam.PTransform):
 
     partitions: int
 
-    def expand(self, interactions: beam.PCollection[pa.Table]) -> beam.PCollection[pa.Table]:
-        """To `beam_jobs.schema.USERS`, at most `USERS_A_ROW_GROUP` users a table."""
+    def expand(self, interactions: beam.PCollection[pa.Table]) -> beam.PCollection[tuple[int, pa.Table]]:
+        """To `beam_jobs.schema.USERS`, each partition's users in one table, sorted by id."""
         return (
             interactions
+            | "Keep history" >> beam.Map(pa.Table.select, HISTORY).with_output_types(pa.Table)
             | "Split by user" >> beam.FlatMap(split_by_hash, self.partitions).with_output_types(tuple[int, pa.Table])
             | "Meet by user" >> beam.GroupByKey()
-            | "Collect" >> beam.FlatMapTuple(_histories).with_output_types(pa.Table)
+            | "Collect" >> beam.MapTuple(_histories).with_output_types(tuple[int, pa.Table])
         )
 
 
@@ -88,6 +94,23 @@ class CollectTitles(beam.PTransform):
     def expand(self, interactions: beam.PCollection[pa.Table]) -> beam.PCollection[pa.Table]:
         """To one table of `schema`, sorted by title."""
         return interactions | beam.CombineGlobally(collect_titles, self.schema).with_output_types(pa.Table)
+
+
+@dataclass  # not frozen: Beam sets a label on it
+class WriteUsers(beam.PTransform):
+    """A file for a partition, whatever workers there are: so the files are the same, and a retry writes one anew."""
+
+    prefix: str
+    partitions: int
+
+    def expand(self, histories: beam.PCollection[tuple[int, pa.Table]]) -> beam.PCollection[None]:
+        """Nothing but the files."""
+        return histories | beam.MapTuple(self._write)
+
+    def _write(self, partition: int, users: pa.Table) -> None:
+        launch.count({"users": users.num_rows})
+        path = f"{self.prefix}-{partition:05}-of-{self.partitions:05}.parquet"
+        files.write_table(users, path, USERS_A_ROW_GROUP)
 
 
 def build_parser() -> FlagParser:
@@ -114,13 +137,15 @@ def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int
     try:
         source = open_source(args, files.join(staged, "interactions"))
         counters = launch.run(prepare_pipeline(source, staged, run_id, options))
-        counters = {**_counters(source.rejects), **counters}
+        counters[READ] += sum(source.rejects.values())
+        counters = {**counters, **_counters(source.rejects)}
         if not counters.get("users"):
-            raise InputError(f"--dataset {args.dataset}: none of its rows can be used; {render(counters)}")
+            reasons = ", ".join(f"{rows:,} {name.replace('_', ' ')}" for name, rows in sorted(counters.items()))
+            raise InputError(f"--dataset {args.dataset}: none of its rows can be used ({reasons})")
         replace_folders({files.join(staged, table): files.join(args.output, table) for table in TABLES})
     finally:
-        files.delete([staged])
-    return counters
+        files.delete_staged(staged)
+    return dict(sorted(counters.items()))
 
 
 def open_source(args: argparse.Namespace, folder: str) -> Source:
@@ -132,12 +157,7 @@ def open_source(args: argparse.Namespace, folder: str) -> Source:
     columns = datasets.parse_columns(args.columns)
     paths = datasets.parquet_files(args.dataset)
     if paths:
-        footers = [files.read_footer(path, "--dataset") for path in paths]
-        conformed = [
-            conform(schema.empty_table(), columns, path)[0].schema
-            for path, (schema, _) in zip(paths, footers, strict=True)
-        ]
-        return Source(paths, columns, sum(rows for _, rows in footers), conformed[0], {})
+        return _check_parquet(args.dataset, paths, columns)
     interactions = datasets.read_from_flags(args)
     path = files.join(folder, "part.parquet")
     files.write_table(interactions.table, path, ROWS_A_GROUP)
@@ -147,24 +167,23 @@ def open_source(args: argparse.Namespace, folder: str) -> Source:
 
 def prepare_pipeline(source: Source, staged: str, run_id: str, options: PipelineOptions) -> beam.Pipeline:
     """Interactions in, users and candidates out."""
-    candidates = titles_schema(source.schema)
+    partitions = partitions_for(source.rows)
     pipeline = beam.Pipeline(options=options)
     interactions = (
         pipeline
         | "List interactions files" >> beam.Create(source.paths)
-        | "Read interactions" >> ReadAllFromParquetBatched()
-        | "Conform" >> ConformInteractions(source)
+        | "Read interactions" >> ReadAllFromParquetBatched(with_filename=True)
+        | "Conform" >> ConformInteractions(source.columns)
     )
     _ = (
         interactions
-        | "Collect histories" >> CollectHistories(partitions_for(source.rows))
-        | "Write users" >> _write(files.join(staged, "users"), run_id, USERS)
+        | "Collect histories" >> CollectHistories(partitions)
+        | "Write users" >> WriteUsers(files.join(staged, "users", f"part-{run_id}"), partitions)
     )
     _ = (
         interactions
-        | "Collect titles" >> CollectTitles(candidates)
-        | "Count titles" >> beam.Map(_count_titles).with_output_types(pa.Table)
-        | "Write candidates" >> _write(files.join(staged, "candidates"), run_id, candidates)
+        | "Collect titles" >> CollectTitles(titles_schema(source.schema))
+        | "Write candidates" >> beam.Map(_write_titles, files.join(staged, "candidates", f"part-{run_id}.parquet"))
     )
     return pipeline
 
@@ -176,22 +195,33 @@ def main(argv: Sequence[str]) -> None:
     print(f"written: {files.join(args.output, 'users')} and {files.join(args.output, 'candidates')}")
 
 
-def _write(folder: str, run_id: str, schema: pa.Schema) -> WriteToParquetBatched:
-    return WriteToParquetBatched(
-        files.join(folder, f"part-{run_id}"), schema, codec="snappy", file_name_suffix=".parquet"
-    )
+def _check_parquet(dataset: str, paths: Sequence[str], columns: Mapping[str, str]) -> Source:
+    """Raises InputError: a file is not Parquet, lacks a column, or has other columns than the first; or no rows."""
+    footers = [files.read_footer(path, "--dataset") for path in paths]
+    schemas = [
+        conform(found.empty_table(), columns, path)[0].schema for path, (found, _) in zip(paths, footers, strict=True)
+    ]
+    kinds = [set(zip(schema.names, schema.types, strict=True)) for schema in schemas]
+    for path, found in zip(paths, kinds, strict=True):
+        if differing := {name for name, _ in found ^ kinds[0]}:
+            names = ", ".join(sorted(differing))
+            raise InputError(
+                f"--dataset {path}: has other columns than {paths[0]} or of other types ({names}); "
+                "give files with equal columns"
+            )
+    rows = sum(rows for _, rows in footers)
+    if not rows:
+        raise InputError(f"--dataset {dataset}: it has no rows; give one that has interactions")
+    return Source(paths, columns, rows, schemas[0], {})
 
 
-def _histories(_: int, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    users = collect_histories(pa.concat_tables(tables, promote_options="default"))
-    launch.count({"users": users.num_rows})
-    for start in range(0, users.num_rows, USERS_A_ROW_GROUP):
-        yield users.slice(start, USERS_A_ROW_GROUP)
+def _histories(partition: int, tables: Iterable[pa.Table]) -> tuple[int, pa.Table]:
+    return partition, collect_histories(pa.concat_tables(tables))
 
 
-def _count_titles(titles: pa.Table) -> pa.Table:
+def _write_titles(titles: pa.Table, path: str) -> None:
     launch.count({"titles": titles.num_rows})
-    return titles
+    files.write_table(titles, path)
 
 
 def _counters(rejects: Mapping[str, int]) -> dict[str, int]:
