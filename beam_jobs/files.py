@@ -190,6 +190,14 @@ def delete(paths: Iterable[str]) -> None:
             FileSystems.delete(existing)
 
 
+def delete_staged(staged: str) -> None:
+    """Delete what a run wrote out of sight, and the folder of such runs where it is the last."""
+    delete([staged])
+    parent = FileSystems.split(staged.rstrip("/"))[0]
+    if is_local(parent) and Path(parent).is_dir() and not any(Path(parent).iterdir()):
+        Path(parent).rmdir()
+
+
 def copy_folder(source: str, target: Path) -> None:
     """Copy every file below `source` into the local folder `target`. Raises InputError where that fails."""
     for path in list_files(f"{source.rstrip('/')}/**"):

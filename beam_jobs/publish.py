@@ -31,7 +31,7 @@ def publish(staged: str, output: str) -> str:
     partition = _audited_partition(staged)
     target = files.join(output, TABLE, FileSystems.split(partition)[1])
     replace_folders({partition: target})
-    files.delete([staged])
+    files.delete_staged(staged)
     return target
 
 

@@ -121,11 +121,9 @@ def build_parser() -> FlagParser:
     parser.add_argument("--top_n", type=int, default=20, help="recommendations a user, at least 1")
     launch.add_run_date(parser)
     parser.add_argument(
-        "--exclude_seen",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="leave out the titles that a user has seen",
+        "--exclude_seen", action="store_true", default=True, help="leave out the titles that a user has seen"
     )
+    parser.add_argument("--no_exclude_seen", dest="exclude_seen", action="store_false", help="recommend them too")
     parser.add_argument("--exclude_titles", metavar="FILE", help="text file of titles never to recommend, one a line")
     parser.add_argument("--min_score", type=float, help="leave out recommendations that score less")
     parser.add_argument("--stage_only", action="store_true", help="stop before the audit; nothing becomes visible")
@@ -176,7 +174,7 @@ def stage(plan: Plan, options: PipelineOptions) -> RunReport:
     try:
         counters = launch.run(score_pipeline(plan, options))
     except BaseException:
-        files.delete([plan.staged])
+        files.delete_staged(plan.staged)
         raise
     seconds = time.monotonic() - began
     description, selection = plan.description, plan.selection

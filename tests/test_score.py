@@ -36,12 +36,12 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(work: Path, output: Path, **flags: object) -> list[str]:
+def command(work: Path, out: Path, **flags: object) -> list[str]:
     given = {
         "model": work / "model",
         "users": work / "users" / "*.parquet",
         "candidates": work / "candidates" / "*.parquet",
-        "output": output,
+        "output": out,
         "top_n": 5,
         "run_date": DATE,
         **flags,
