@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -19,7 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_jobs import files, launch
 from beam_jobs.checks import REPEATED_USER, Findings, Rules, check_counters, check_partition, merge
 from beam_jobs.partition import partitions_for, split_by_hash
-from beam_jobs.run_report import RunReport, find_partition
+from beam_jobs.run_report import FILE, RunReport, find_partition
 from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
 from model.cli import FlagParser, InputError, RunError, run
 from model.contract import MOVIE_TITLE
@@ -73,33 +74,43 @@ def audit(staged: str, options: PipelineOptions, users: str | None = None) -> No
       users: the glob of the users table where it is no longer the one of the run.
 
     Raises:
-      InputError: `staged` holds no run, or a user is twice in the users table.
+      InputError: `staged` holds no run, or the users table cannot be read or has a user twice.
       RunError: the run breaks a rule.
     """
     partition = find_partition(staged)
     report = RunReport.read(partition, "--staged")
+    passed = files.join(staged, AUDIT_FILE)
+    files.delete([passed])  # of an earlier audit, which this one may not confirm
     users = users or report.users
     users_files = files.match(users, "--users")
-    row_files = files.describe(files.join(partition, "*.parquet"))
-    paths = [files.join(partition, file["name"]) for file in row_files]
-    for path in paths:
-        files.check_exact_schema(path, RECOMMENDATIONS, "--staged")
+    for path in users_files:
+        files.check_schema(path, USERS, "--users")
     candidates = files.read_table(files.join(staged, "candidates.parquet"), CANDIDATES, "--staged")[MOVIE_TITLE]
+    row_files = _describe(partition, staged)
+
     rules = Rules(
         candidates.combine_chunks(), report.top_n, report.exclude_seen, report.min_score, report.model_version
     )
-    partitions = partitions_for(sum(file["rows"] for file in row_files))
+    checks = FindViolations(rules, partitions_for(sum(file["rows"] for file in row_files)))
     findings = files.join(staged, FINDINGS_FILE)
-    launch.run(audit_pipeline(users_files, paths, FindViolations(rules, partitions), findings, options))
+    paths = [files.join(partition, file["name"]) for file in row_files]
+    launch.run(audit_pipeline(users_files, paths, checks, findings, options))
     found = files.read_json(findings, "--staged")
-    violations = merge([found, check_counters(report, row_files, found["counts"])])["violations"]
+
+    counts = found["counts"] | {
+        "candidates": len(candidates),
+        "pairs_scored": found["counts"]["users_scored"] * len(candidates),
+    }
+    violations = merge([found, check_counters(report, row_files, counts)])["violations"]
     if REPEATED_USER in violations:
         number, example = violations[REPEATED_USER]
         raise InputError(f"--users {users}: {example} and {number - 1} more are in it repeatedly; leave one row each")
     if violations:
-        kinds = "; ".join(f"{kind}: {number:,}, such as {example}" for kind, (number, example) in violations.items())
-        raise RunError(f"the audit of {staged} found: {kinds}; nothing was published")
-    files.write_json({"run_date": report.run_date, "files": row_files}, files.join(staged, AUDIT_FILE))
+        raise _failed(
+            staged, "; ".join(f"{kind}: {number:,}, such as {where}" for kind, (number, where) in violations.items())
+        )
+    # With its files, which are those audited, by checksum: so publishing can tell whether anything changed since.
+    files.write_json({"report": asdict(report)}, passed)
 
 
 def audit_pipeline(
@@ -137,6 +148,24 @@ def main(argv: Sequence[str]) -> None:
     args, options = launch.parse(build_parser(), argv)
     audit(args.staged, options, args.users)
     print(f"passed: {args.staged}")
+
+
+def _describe(partition: str, staged: str) -> tuple[dict[str, Any], ...]:
+    """The files of rows. Raises RunError: one is damaged or has another schema, or there is a file of another kind."""
+    try:
+        described = files.describe(files.join(partition, "*.parquet"), "--staged")
+        for file in described:
+            files.check_exact_schema(files.join(partition, file["name"]), RECOMMENDATIONS, "--staged")
+    except InputError as error:
+        raise _failed(staged, str(error)) from None
+    expected = {files.join(partition, name) for name in (FILE, *(file["name"] for file in described))}
+    if strays := sorted(set(files.list_files(files.join(partition, "**"))) - expected):
+        raise _failed(staged, f"a file that is not the run's, {strays[0]}")
+    return described
+
+
+def _failed(staged: str, what: str) -> RunError:
+    return RunError(f"the audit of {staged} found: {what}; nothing was published")
 
 
 if __name__ == "__main__":

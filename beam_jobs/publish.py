@@ -12,7 +12,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_jobs import files
 from beam_jobs.audit import AUDIT_FILE
 from beam_jobs.replace import replace_folders
-from beam_jobs.run_report import find_partition
+from beam_jobs.run_report import FILE, find_partition
 from model.cli import FlagParser, InputError, run
 
 TABLE = "recommendations"
@@ -55,7 +55,9 @@ def _audited_partition(staged: str) -> str:
     audited = files.join(staged, AUDIT_FILE)
     if not FileSystems.exists(audited):
         raise InputError(f"--staged {staged}: has not passed the audit; run python -m beam_jobs.audit on it first")
-    if files.read_json(audited, "--staged")["files"] != list(files.describe(files.join(partition, "*.parquet"))):
+    report = files.read_json(audited, "--staged")["report"]
+    now = files.read_json(files.join(partition, FILE), "--staged")
+    if now != report or list(files.describe(files.join(partition, "*.parquet"), "--staged")) != report["files"]:
         raise InputError(f"--staged {staged}: its files have changed since the audit; audit it again")
     return partition
 

@@ -1,0 +1,172 @@
+"""The audit over a staged run: what passes, and that damage anywhere in it is told and never passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from beam_jobs import audit, files
+from beam_jobs.schema import USERS
+from model.cli import InputError, RunError
+from tests import staging
+from tests.object_store import ObjectStore
+from tests.staging import Staged
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Staged:
+    return staging.stage(str(tmp_path))
+
+
+def run(staged: Staged, *flags: str) -> None:
+    audit.main(["--staged", staged.folder, *flags])
+
+
+def passed(staged: Staged) -> bool:
+    return files.FileSystems.exists(files.join(staged.folder, audit.AUDIT_FILE))
+
+
+def test_a_good_run_passes_and_says_so(staged: Staged, capsys: pytest.CaptureFixture[str]) -> None:
+    run(staged)
+    assert capsys.readouterr().out == f"passed: {staged.folder}\n"
+    report = files.read_json(files.join(staged.folder, audit.AUDIT_FILE), "")["report"]
+    assert [file["name"] for file in report["files"]] == [Path(path).name for path in staged.parts]
+    assert all(len(file["checksum"]) == 64 for file in report["files"])
+
+
+def test_partitions_change_nothing(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "partitions_for", lambda rows: 7)
+    run(staged)
+    assert passed(staged)
+    change("rank", 17, 9)(staged)
+    change("score", 100, 9.0)(staged)
+    with pytest.raises(RunError) as caught:
+        run(staged)
+    assert "ranks are not 1, 2, 3 and so on: " in str(caught.value)
+    assert "score rises with rank: 1, such as user " in str(caught.value)
+
+
+def test_an_object_store_is_audited_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ObjectStore, "objects", {})
+    staged = staging.stage("memory://bucket/work")
+    run(staged)
+    assert passed(staged)
+
+
+def change(column: str, row: int, value: object) -> Callable[[Staged], None]:
+    """Another value in one row of the rows of all parts together, which are 70 to a part."""
+
+    def damage(staged: Staged) -> None:
+        part, place = divmod(row, 70)
+        rows = parquet.read_table(staged.parts[part])
+        values = rows[column].to_pylist()
+        values[place] = value
+        field = rows.schema.field(column)
+        number = rows.column_names.index(column)
+        staged.change_part(part, rows.set_column(number, field, pa.chunked_array([pa.array(values, field.type)])))
+
+    return damage
+
+
+def drop_rows(staged: Staged) -> None:
+    staged.change_part(0, parquet.read_table(staged.parts[0]).slice(1))
+
+
+def repeat_part(staged: Staged) -> None:
+    """As a worker that ran twice would."""
+    staged.change_part(1, pa.concat_tables([parquet.read_table(path) for path in staged.parts[:2]]))
+
+
+def other_type(staged: Staged) -> None:
+    rows = parquet.read_table(staged.parts[1])
+    staged.change_part(1, rows.set_column(1, "rank", rows["rank"].cast(pa.int64())))
+
+
+def cut(staged: Staged) -> None:
+    path = Path(staged.parts[2])
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def unlisted(staged: Staged) -> None:
+    staged.change_part(2, parquet.read_table(staged.parts[2])[:-1], describe=False)
+
+
+def more_parts(staged: Staged) -> None:
+    files.write_table(parquet.read_table(staged.parts[0])[:0], files.join(staged.partition, "part-r0.parquet"))
+
+
+def stray(staged: Staged) -> None:
+    (Path(staged.partition) / "notes.txt").write_text("not a part")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (change("movie_title", 80, None), "null in movie_title: 1, such as user 'user 20', rank 1"),
+        (change("score", 3, float("nan")), "score is not finite: 1, such as user 'user 00', rank 4"),
+        (change("model_version", 3, "v0"), "model_version is not the run's: 1"),
+        (drop_rows, "counter rows_written is not what lies on disk"),
+        (repeat_part, "title is twice among a user's: 70"),
+        (other_type, "part-r1-1.parquet: column 'rank' is int64; it must be int32"),
+        (cut, "part-r1-2.parquet: cannot be read as Parquet"),
+        (unlisted, "files are not those that the report lists"),
+        (more_parts, "files are not those that the report lists"),
+        (stray, "a file that is not the run's, "),
+        (lambda staged: staged.change_counter("rows_written", 1), "rows_written is not what lies on disk: 1, such as"),
+        (lambda staged: staged.change_counter("users_read", 50), "report 50, on disk 51"),
+        (lambda staged: staged.change_counter("users_without_rows", 1), "counter users_without_rows is not"),
+        (lambda staged: staged.change_counter("users_rejected_no_user_id", 0), "counter users_rejected_no_user_id"),
+        (lambda staged: staged.change_counter("pairs_scored", 7), "counter pairs_scored is not"),
+        (lambda staged: staged.change_counter("candidates", 7), "counter candidates is not"),
+        (lambda staged: staged.change_report(top_n=5), "user has another number of rows than candidates left allow"),
+        (lambda staged: staged.change_report(min_score=4.5), "score is below --min_score"),
+    ],
+)
+def test_damage_is_told_and_does_not_pass(staged: Staged, damage: Callable[[Staged], None], says: str) -> None:
+    files.write_json({}, files.join(staged.folder, audit.AUDIT_FILE))
+    damage(staged)
+    with pytest.raises(RunError) as caught:
+        run(staged)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not passed(staged), "an earlier audit still vouches for it"
+
+
+def write_users(staged: Staged, *rows: tuple[str, list[str]]) -> str:
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    path = files.join(staged.work, "users", "more.parquet")
+    files.write_table(pa.table(columns, schema=USERS), path)
+    return path
+
+
+def test_a_user_who_is_twice_in_the_users_table_is_named(staged: Staged) -> None:
+    write_users(staged, ("user 07", []))
+    with pytest.raises(InputError, match="user 'user 07'"):
+        run(staged)
+    assert not passed(staged)
+
+
+def test_a_user_whom_the_run_missed_is_named(staged: Staged) -> None:
+    write_users(staged, ("late", []))
+    with pytest.raises(RunError, match="another number of rows than candidates left allow: 1, such as user 'late'"):
+        run(staged)
+
+
+def test_users_may_have_moved(staged: Staged, tmp_path: Path) -> None:
+    (tmp_path / "users").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"--users .*no file matches"):
+        run(staged)
+    run(staged, "--users", str(tmp_path / "elsewhere"))
+    assert passed(staged)
+
+
+def test_what_is_no_staged_run_is_refused(staged: Staged, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no run"):
+        audit.main(["--staged", str(tmp_path / "nothing")])
+    (Path(staged.partition) / "_run.json").write_text("{}")
+    with pytest.raises(InputError, match="not a report"):
+        run(staged)
