@@ -23,10 +23,14 @@ def _draw(history: History, title: str, path: Path) -> None:
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for name, label in (("rmse", "train"), ("val_rmse", "validation")):
-        if name in history:
-            values = history[name]
+    curves = {"train": history["rmse"], "validation": history.get("val_rmse", [])}
+    for label, values in curves.items():
+        if values:
             axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=f"{label}: {values[-1]:.4f}")
+    # The first epoch begins with random weights; on its scale the others would all look alike.
+    later = [value for values in curves.values() for value in values[1:]]
+    if later:
+        axes.set_ylim(min(later) - 0.02, 1.05 * max(later))
     axes.set(title=title, xlabel="epoch", ylabel="RMSE (stars)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

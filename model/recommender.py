@@ -19,8 +19,9 @@ from model.contract import (
 )
 
 PAIRS_A_STEP = 4_096
-"""Pairs scored by one pass through the dense layers: the first hidden layer, 256 floats a pair, is then 4 MiB. A quarter
-of that was slower by a tenth, for the cost of starting operations; several times that falls out of the cache."""
+"""Pairs scored by one pass through the dense layers; the first hidden layer, 256 floats a pair, is then 4 MiB.
+
+A quarter of that was slower by a tenth, for the cost of starting operations; several times that leaves the cache."""
 
 STEPS_IN_FLIGHT = 8
 """Blocks of users that may be worked on at once. With one thread an operation and one operation a core, whole blocks
