@@ -18,7 +18,16 @@ from apache_beam.io.parquetio import ReadAllFromParquetBatched
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import files, launch
-from beam_jobs.checks import REPEATED_USER, Findings, Rules, check_counters, check_partition, merge
+from beam_jobs.checks import (
+    LOCATED,
+    REPEATED_USER,
+    Findings,
+    Rules,
+    check_counters,
+    check_partition,
+    locate_seen,
+    merge,
+)
 from beam_jobs.partition import partitions_for, split_by_hash
 from beam_jobs.run_report import FILE, RunReport, find_partition
 from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
@@ -44,25 +53,27 @@ class FindViolations(beam.PTransform):
         self, tables: tuple[beam.PCollection[pa.Table], beam.PCollection[pa.Table]]
     ) -> beam.PCollection[Findings]:
         """One collection of one merged `Findings`."""
-        users, recommendations = (
-            table
-            | f"Split {name}" >> beam.FlatMap(split_by_hash, self.partitions).with_output_types(tuple[int, pa.Table])
-            for name, table in zip(("users", "recommendations"), tables, strict=True)
-        )
+        users, recommendations = tables
+        users |= "Locate seen" >> beam.Map(locate_seen, self.rules.candidates).with_output_types(pa.Table)
         return (
-            {"users": users, "recommendations": recommendations}
+            {
+                "users": users | "Split users" >> self._split(),
+                "recommendations": recommendations | "Split rows" >> self._split(),
+            }
             | "Meet by user" >> beam.CoGroupByKey()
             | "Check" >> beam.MapTuple(self._check)
             | "Merge" >> beam.CombineGlobally(merge)
         )
 
     def _check(self, _: int, group: dict[str, Iterable[pa.Table]]) -> Findings:
-        users = [table.select(USERS.names).cast(USERS) for table in group["users"]]
         return check_partition(
-            pa.concat_tables(users or [USERS.empty_table()]),
+            pa.concat_tables([*group["users"], LOCATED.empty_table()]),
             pa.concat_tables([*group["recommendations"], RECOMMENDATIONS.empty_table()]),
             self.rules,
         )
+
+    def _split(self) -> beam.PTransform:
+        return beam.FlatMap(split_by_hash, self.partitions).with_output_types(tuple[int, pa.Table])
 
 
 def audit(staged: str, options: PipelineOptions, users: str | None = None) -> None:

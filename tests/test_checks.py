@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from beam_jobs.checks import REPEATED_USER, Rules, check_counters, check_partition, merge
+from beam_jobs.checks import REPEATED_USER, Rules, check_counters, check_partition, locate_seen, merge
 from beam_jobs.run_report import RunReport
 from beam_jobs.schema import RECOMMENDATIONS, USERS
 
@@ -39,7 +39,7 @@ Row = tuple[object, ...]
 
 
 def users(rows: list[tuple[object, object]] = SEEN) -> pa.Table:
-    return pa.table([list(column) for column in zip(*rows, strict=True)], schema=USERS)
+    return locate_seen(pa.table([list(column) for column in zip(*rows, strict=True)], schema=USERS), RULES.candidates)
 
 
 def recommendations(rows: list[Row] = ROWS, version: str = "v1") -> pa.Table:
@@ -64,6 +64,11 @@ def test_a_good_run_has_no_violations_and_is_counted() -> None:
         },
         "violations": {},
     }
+
+
+def test_seen_titles_are_located_among_the_candidates() -> None:
+    assert users()["seen"].to_pylist() == [[0, 0], [0, 1, 2, 3], [], [0, 1, 2, 3, 4]]
+    assert locate_seen(users().schema.empty_table().cast(USERS), RULES.candidates).num_rows == 0
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
