@@ -79,6 +79,14 @@ module() {
   PYTHONPATH=$top${PYTHONPATH:+:$PYTHONPATH} "$venv/bin/python" -m "$@"
 }
 
+# Flags that go to the last stage, looked at by its own parser and Beam's.
+check_score_flags() {
+  PYTHONPATH=$top "$venv/bin/python" -c '
+from beam_jobs import launch, score
+from model.cli import run
+run(lambda argv: launch.parse(score.build_parser(), argv))' "$@"
+}
+
 heading() {
   printf '\n== %s (%d s)\n' "$1" "$SECONDS"
 }
@@ -116,6 +124,7 @@ whole_flow() {
   [[ $(date --utc --date "$run_date" +%F 2>/dev/null) == "$run_date" ]] ||
     fail "--run_date $run_date: not a date; write it as YYYY-MM-DD, such as $(date --utc +%F)"
   set_up
+  ((${#rest[@]} == 0)) || check_score_flags "${score[@]}"
   heading "train"
   module model.train "${dataset[@]}" "${training[@]}" --split "$split" --refit --model_dir "$work_dir/model"
   heading "prepare users and candidates"

@@ -49,7 +49,9 @@ def test_the_whole_flow_in_order_with_flags_where_they_belong(checkout: Path) ->
         checkout, "--dataset", "d.parquet", "--top_n=7", "--model", "tuned", "--min_score", "3", "--run_date=2024-02-29"
     )
     assert (done.returncode, done.stderr) == (0, "")
-    train, prepare, score, summary = asked(checkout)
+    check, *_ = asked(checkout)
+    assert check[0] == "-c"
+    train, prepare, score, summary = [command for command in asked(checkout) if command[:1] == ["-m"]]
     work = checkout / "runs" / "local"
     assert train[:2] == ["-m", "model.train"]
     assert {"--dataset=d.parquet", "--model=tuned", "--refit"} <= set(train)
