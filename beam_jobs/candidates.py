@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_jobs import files
+from beam_jobs import files, tables
 from beam_jobs.schema import CANDIDATES
 from model.cli import InputError
 from model.contract import MOVIE_TITLE
@@ -34,7 +34,7 @@ def read_candidates(pattern: str, exclude_titles: str | None = None) -> Candidat
     """
     paths = files.match(pattern, "--candidates")
     titles = pa.chunked_array(
-        [chunk for path in paths for chunk in files.read_table(path, CANDIDATES, "--candidates")[MOVIE_TITLE].chunks],
+        [chunk for path in paths for chunk in tables.read_table(path, CANDIDATES, "--candidates")[MOVIE_TITLE].chunks],
         pa.string(),
     )
     named = titles.filter(pc.fill_null(pc.not_equal(titles, ""), False))

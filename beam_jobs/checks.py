@@ -27,8 +27,6 @@ Findings = dict[str, Any]
 class Rules:
     """What a run was asked to do."""
 
-    candidates: pa.Array
-    """`string[M]`, distinct, in the order that breaks ties."""
     top_n: int
     exclude_seen: bool
     min_score: float | None
@@ -49,12 +47,13 @@ def locate_seen(users: pa.Table, candidates: pa.Array) -> pa.Table:
     return pa.table([users[USER_ID], lists], schema=LOCATED)
 
 
-def check_partition(users: pa.Table, recommendations: pa.Table, rules: Rules) -> Findings:
+def check_partition(users: pa.Table, recommendations: pa.Table, candidates: pa.Array, rules: Rules) -> Findings:
     """Check the recommendations of some users against everything known of these users.
 
     Args:
       users: `LOCATED`, all rows of the users in question.
       recommendations: `beam_jobs.schema.RECOMMENDATIONS`, likewise.
+      candidates: `string[M]`, distinct, in the order that breaks ties.
       rules: of the run.
     """
     has_id = pc.fill_null(pc.not_equal(users[USER_ID], ""), False)
@@ -68,17 +67,17 @@ def check_partition(users: pa.Table, recommendations: pa.Table, rules: Rules) ->
 
     # From here on a user is its row in the users table and a title its position in the candidates; -1 is neither.
     user = _places(recommendations[USER_ID], names)
-    title = _places(recommendations[MOVIE_TITLE], rules.candidates)
+    title = _places(recommendations[MOVIE_TITLE], candidates)
     found.add_rows("user is not in the users table", user < 0)
     found.add_rows("title is no candidate", title < 0)
-    seen = _seen_pairs(accepted, rules) if rules.exclude_seen else np.empty(0, np.int64)
-    pairs = _pairs(user, title, rules)
+    seen = _seen_pairs(accepted, len(candidates)) if rules.exclude_seen else np.empty(0, np.int64)
+    pairs = _pairs(user, title, len(candidates))
     known = (user >= 0) & (title >= 0)
     found.add_rows("title was seen by the user", known & _is_among(pairs, seen))
     found.add_rows("title is twice among a user's", known & _repeats(pairs))
 
     rows = np.bincount(user[user >= 0], minlength=len(names))
-    left = len(rules.candidates) - np.bincount(seen // max(1, len(rules.candidates)), minlength=len(names))
+    left = len(candidates) - np.bincount(seen // max(1, len(candidates)), minlength=len(names))
     expected = np.minimum(rules.top_n, left)
     wrong = rows > expected if rules.min_score is not None else rows != expected
     example = f"user {names[int(np.argmax(wrong))].as_py()!r}" if wrong.any() else ""
@@ -178,16 +177,16 @@ def _check_values(found: _Violations, recommendations: pa.Table, rules: Rules) -
     found.add_rows("model_version is not the run's", version)
 
 
-def _seen_pairs(users: pa.Table, rules: Rules) -> np.ndarray:
+def _seen_pairs(users: pa.Table, candidates: int) -> np.ndarray:
     """The distinct (user, candidate) pairs in the located seen lists, each as one number, rising."""
     seen = _array(users[SEEN])
     user = np.repeat(np.arange(len(seen)), np.diff(seen.offsets.to_numpy()))
-    pairs = np.sort(_pairs(user, seen.flatten().to_numpy(), rules))
+    pairs = np.sort(_pairs(user, seen.flatten().to_numpy(), candidates))
     return pairs[np.diff(pairs, prepend=-1) > 0]
 
 
-def _pairs(user: np.ndarray, title: np.ndarray, rules: Rules) -> np.ndarray:
-    return user.astype(np.int64) * len(rules.candidates) + title
+def _pairs(user: np.ndarray, title: np.ndarray, candidates: int) -> np.ndarray:
+    return user.astype(np.int64) * candidates + title
 
 
 def _is_among(values: np.ndarray, rising: np.ndarray) -> np.ndarray:

@@ -14,9 +14,15 @@ from datetime import date, datetime, timezone
 
 import apache_beam as beam
 from apache_beam.metrics.metric import Metrics, MetricsFilter
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    DirectOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
-from apache_beam.runners.runner import PipelineState, create_runner
+from apache_beam.runners.runner import PipelineResult, PipelineState, create_runner
 
 from model.cli import FlagParser, InputError, RunError
 
@@ -58,24 +64,27 @@ def parse(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, 
     return args, options
 
 
-def threads_a_process(options: PipelineOptions) -> int:
-    """Cores for each worker process: all of them where there is one, so that processes x threads = cores.
+def threads_a_process(options: PipelineOptions) -> int | None:
+    """Cores for each worker process, so that processes x threads = cores; None for all that the process finds.
 
-    On a cluster a machine runs a process a core.
+    On a cluster a machine runs a process a core, unless the experiment `no_use_multiple_sdk_containers` says that it
+    runs one, for a model of which a machine holds no second copy.
     """
     if options.view_as(StandardOptions).runner != IN_PROCESS_RUNNER:
-        return 1
+        one_process = options.view_as(DebugOptions).lookup_experiment("no_use_multiple_sdk_containers")
+        return None if one_process else 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     direct = options.view_as(DirectOptions)
     processes = (direct.direct_num_workers or cores) if direct.direct_running_mode == "multi_processing" else 1
     return max(1, cores // processes)
 
 
-def run(pipeline: beam.Pipeline) -> dict[str, int]:
-    """Run a pipeline to its end.
+def run(pipeline: beam.Pipeline, wait: bool = True) -> dict[str, int] | None:
+    """Run a pipeline, by default to its end; of a job on Dataflow, say where to watch it.
 
     Returns:
-      Our counters by name, each the sum over the steps that have it.
+      Our counters by name, each the sum over the steps that have it; None where the job was only submitted, either
+      because `wait` is false or because a template was made, of which Dataflow makes jobs later.
 
     Raises:
       InputError: a worker raised one.
@@ -84,6 +93,9 @@ def run(pipeline: beam.Pipeline) -> dict[str, int]:
     try:
         with _without_tracebacks_of_input():
             result = pipeline.run()
+            _announce(result, pipeline.options)
+            if not (wait and getattr(result, "has_job", True)):
+                return None
             state = result.wait_until_finish()
     except Exception as error:  # A runner raises whatever its workers did, as another type or as text.
         raise _translate(error) from error
@@ -96,6 +108,17 @@ def run(pipeline: beam.Pipeline) -> dict[str, int]:
             metric.committed if metric.committed is not None else metric.attempted
         )
     return counters
+
+
+def add_no_wait(parser: argparse.ArgumentParser) -> None:
+    """Add `--no_wait`."""
+    parser.add_argument("--no_wait", action="store_true", help="end when the job is submitted; it goes on by itself")
+
+
+def add_counts(total: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add the counts of `more` to `total`."""
+    for name, value in more.items():
+        total[name] = total.get(name, 0) + value
 
 
 def count(counts: Mapping[str, int]) -> None:
@@ -126,6 +149,16 @@ def parse_run_date(text: str | None, today: Callable[[], str] = today) -> str:
     if parsed is None or parsed.isoformat() != text:
         raise InputError(f"--run_date {text}: not a date; write it as YYYY-MM-DD, such as {today()}")
     return text
+
+
+def _announce(result: PipelineResult, options: PipelineOptions) -> None:
+    """Say the id of a Dataflow job and the page to watch it on; other runners have none."""
+    if getattr(result, "has_job", False):
+        cloud = options.view_as(GoogleCloudOptions)
+        page = (
+            f"https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{result.job_id()}?project={cloud.project}"
+        )
+        print(f"Dataflow job {result.job_id()}\n  {page}", flush=True)
 
 
 def _refuse_unknown(rest: Sequence[str], beam_parser: argparse.ArgumentParser, ours: FlagParser) -> None:

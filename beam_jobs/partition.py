@@ -25,8 +25,8 @@ def split_by_hash(table: pa.Table, n: int, column: str = USER_ID) -> Iterator[tu
 
     Rows with one value of `column` have one partition, in every table and on every machine.
     """
-    if n == 1:
-        yield 0, table
+    if n == 1 or not table.num_rows:
+        yield from [(0, table)] if table.num_rows else []
         return
     partition = hash_partition(table[column], n)
     order = np.argsort(partition, kind="stable")

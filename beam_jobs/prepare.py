@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -15,7 +15,7 @@ import pyarrow as pa
 from apache_beam.io.parquetio import ReadAllFromParquetBatched
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import files, launch
+from beam_jobs import files, launch, tables
 from beam_jobs.histories import collect_histories, collect_titles, titles_schema
 from beam_jobs.partition import partitions_for, split_by_hash
 from beam_jobs.replace import replace_folders
@@ -23,12 +23,16 @@ from beam_jobs.run_report import render
 from model import datasets
 from model.cli import FlagParser, InputError, run
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
-from model.interactions import conform
+from model.interactions import add_rejects, conform
 
 TABLES = ("users", "candidates")
 """The folders that are written."""
 HISTORY = (USER_ID, MOVIE_TITLE, TIMESTAMP)
 """The columns that a user's history is made of; no others are shuffled."""
+
+REJECTS = "rejects"
+Rejects = Mapping[str, int]
+"""Rows that cannot be used, by reason."""
 
 READ = "interactions_read"
 """Counts all rows, those included that cannot be used."""
@@ -58,14 +62,19 @@ class ConformInteractions(beam.PTransform):
 
     columns: Mapping[str, str]
 
-    def expand(self, tables: beam.PCollection[tuple[str, pa.Table]]) -> beam.PCollection[pa.Table]:
-        """A table for each table, which comes with the path of its file."""
-        return tables | beam.MapTuple(self._conform).with_output_types(pa.Table)
+    def expand(
+        self, read: beam.PCollection[tuple[str, pa.Table]]
+    ) -> tuple[beam.PCollection[pa.Table], beam.PCollection[Rejects]]:
+        """A table for each table, which comes with the path of its file; and the rows left out, by reason."""
+        conformed = read | beam.FlatMapTuple(self._conform).with_outputs(REJECTS, main="tables")
+        return conformed["tables"], conformed[REJECTS]
 
-    def _conform(self, path: str, table: pa.Table) -> pa.Table:
+    def _conform(self, path: str, table: pa.Table) -> Iterator[pa.Table | beam.pvalue.TaggedOutput]:
         conformed, rejects = conform(table, self.columns, path)
         launch.count({READ: table.num_rows, **_counters(rejects)})
-        return conformed
+        yield conformed
+        if rejects:
+            yield beam.pvalue.TaggedOutput(REJECTS, rejects)
 
 
 @dataclass  # not frozen: Beam sets a label on it
@@ -103,14 +112,15 @@ class WriteUsers(beam.PTransform):
     prefix: str
     partitions: int
 
-    def expand(self, histories: beam.PCollection[tuple[int, pa.Table]]) -> beam.PCollection[None]:
-        """Nothing but the files."""
+    def expand(self, histories: beam.PCollection[tuple[int, pa.Table]]) -> beam.PCollection[str]:
+        """The path of each file, once it is written."""
         return histories | beam.MapTuple(self._write)
 
-    def _write(self, partition: int, users: pa.Table) -> None:
+    def _write(self, partition: int, users: pa.Table) -> str:
         launch.count({"users": users.num_rows})
         path = f"{self.prefix}-{partition:05}-of-{self.partitions:05}.parquet"
-        files.write_table(users, path, USERS_A_ROW_GROUP)
+        tables.write_table(users, path, USERS_A_ROW_GROUP)
+        return path
 
 
 def build_parser() -> FlagParser:
@@ -118,14 +128,15 @@ def build_parser() -> FlagParser:
     parser = FlagParser(prog="python -m beam_jobs.prepare", description="Turn interactions into users and candidates.")
     datasets.add_flags(parser)
     parser.add_argument("--output", required=True, help="folder that gets users/ and candidates/, local or gs://")
+    launch.add_no_wait(parser)
     return parser
 
 
-def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int]:
+def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int] | None:
     """Write `users/` and `candidates/` into `args.output`, both once both are complete.
 
     Returns:
-      Counters.
+      Counters; None where the pipeline was submitted and not waited for.
 
     Raises:
       InputError: the dataset cannot be used, or the output cannot be written.
@@ -136,16 +147,14 @@ def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int
     staged = files.join(args.output, "_staging", f"prepare-{run_id}")
     try:
         source = open_source(args, files.join(staged, "interactions"))
-        counters = launch.run(prepare_pipeline(source, staged, run_id, options))
-        counters[READ] += sum(source.rejects.values())
-        counters = {**counters, **_counters(source.rejects)}
-        if not counters.get("users"):
-            reasons = ", ".join(f"{rows:,} {name.replace('_', ' ')}" for name, rows in sorted(counters.items()))
-            raise InputError(f"--dataset {args.dataset}: none of its rows can be used ({reasons})")
-        replace_folders({files.join(staged, table): files.join(args.output, table) for table in TABLES})
-    finally:
+        counters = launch.run(prepare_pipeline(source, args, staged, run_id, options), wait=not args.no_wait)
+    except BaseException:
         files.delete_staged(staged)
-    return dict(sorted(counters.items()))
+        raise
+    if counters is None:
+        return None
+    counters[READ] += sum(source.rejects.values())
+    return dict(sorted((counters | _counters(source.rejects)).items()))
 
 
 def open_source(args: argparse.Namespace, folder: str) -> Source:
@@ -160,30 +169,38 @@ def open_source(args: argparse.Namespace, folder: str) -> Source:
         return _check_parquet(args.dataset, paths, columns)
     interactions = datasets.read_from_flags(args)
     path = files.join(folder, "part.parquet")
-    files.write_table(interactions.table, path, ROWS_A_GROUP)
+    tables.write_table(interactions.table, path, ROWS_A_GROUP)
     rows, schema = interactions.table.num_rows, interactions.table.schema
     return Source([path], {}, rows, schema, interactions.rejects)
 
 
-def prepare_pipeline(source: Source, staged: str, run_id: str, options: PipelineOptions) -> beam.Pipeline:
-    """Interactions in, users and candidates out."""
+def prepare_pipeline(
+    source: Source, args: argparse.Namespace, staged: str, run_id: str, options: PipelineOptions
+) -> beam.Pipeline:
+    """Interactions in; users and candidates out, and in their places once both are complete."""
     partitions = partitions_for(source.rows)
     pipeline = beam.Pipeline(options=options)
-    interactions = (
+    interactions, rejects = (
         pipeline
         | "List interactions files" >> beam.Create(source.paths)
         | "Read interactions" >> ReadAllFromParquetBatched(with_filename=True)
         | "Conform" >> ConformInteractions(source.columns)
     )
-    _ = (
+    users = (
         interactions
         | "Collect histories" >> CollectHistories(partitions)
         | "Write users" >> WriteUsers(files.join(staged, "users", f"part-{run_id}"), partitions)
     )
-    _ = (
+    candidates = (
         interactions
         | "Collect titles" >> CollectTitles(titles_schema(source.schema))
         | "Write candidates" >> beam.Map(_write_titles, files.join(staged, "candidates", f"part-{run_id}.parquet"))
+    )
+    written = (beam.pvalue.AsList(users), beam.pvalue.AsList(candidates), beam.pvalue.AsList(rejects))
+    _ = (
+        pipeline
+        | "Once" >> beam.Create([source.rejects])
+        | "Publish" >> beam.Map(_publish, staged, args.output, args.dataset, *written)
     )
     return pipeline
 
@@ -191,13 +208,14 @@ def prepare_pipeline(source: Source, staged: str, run_id: str, options: Pipeline
 def main(argv: Sequence[str]) -> None:
     """Prepare, and say what came out."""
     args, options = launch.parse(build_parser(), argv)
-    print(render(prepare(args, options)))
-    print(f"written: {files.join(args.output, 'users')} and {files.join(args.output, 'candidates')}")
+    counters = prepare(args, options)
+    print("submitted; when it is done:" if counters is None else f"{render(counters)}\nwritten:", end=" ")
+    print(f"{files.join(args.output, 'users')} and {files.join(args.output, 'candidates')}")
 
 
 def _check_parquet(dataset: str, paths: Sequence[str], columns: Mapping[str, str]) -> Source:
     """Raises InputError: a file is not Parquet, lacks a column, or has other columns than the first; or no rows."""
-    footers = [files.read_footer(path, "--dataset") for path in paths]
+    footers = [tables.read_footer(path, "--dataset") for path in paths]
     schemas = [
         conform(found.empty_table(), columns, path)[0].schema for path, (found, _) in zip(paths, footers, strict=True)
     ]
@@ -209,19 +227,45 @@ def _check_parquet(dataset: str, paths: Sequence[str], columns: Mapping[str, str
                 f"--dataset {path}: has other columns than {paths[0]} or of other types ({names}); "
                 "give files with equal columns"
             )
-    rows = sum(rows for _, rows in footers)
+    rows = sum(sum(groups) for _, groups in footers)
     if not rows:
         raise InputError(f"--dataset {dataset}: it has no rows; give one that has interactions")
     return Source(paths, columns, rows, schemas[0], {})
 
 
-def _histories(partition: int, tables: Iterable[pa.Table]) -> tuple[int, pa.Table]:
-    return partition, collect_histories(pa.concat_tables(tables))
+def _histories(partition: int, parts: Iterable[pa.Table]) -> tuple[int, pa.Table]:
+    return partition, collect_histories(pa.concat_tables(parts))
 
 
-def _write_titles(titles: pa.Table, path: str) -> None:
+def _write_titles(titles: pa.Table, path: str) -> str:
     launch.count({"titles": titles.num_rows})
-    files.write_table(titles, path)
+    tables.write_table(titles, path)
+    return path
+
+
+def _publish(
+    rejects: Rejects,
+    staged: str,
+    output: str,
+    dataset: str,
+    users: Sequence[str],
+    candidates: Sequence[str],
+    more: Sequence[Rejects],
+) -> None:
+    """Put both tables in their places. Done once already, it does nothing.
+
+    Raises:
+      InputError: no row could be used, so there is no user.
+    """
+    if not users:
+        total = dict(rejects)
+        for counts in more:
+            add_rejects(total, counts)
+        reasons = ", ".join(f"{rows:,} with {reason}" for reason, rows in sorted(total.items()))
+        raise InputError(f"--dataset {dataset}: none of its rows can be used ({reasons})")
+    there = [table for table in TABLES if files.list_files(files.join(staged, table, "*"))]
+    replace_folders({files.join(staged, table): files.join(output, table) for table in there})
+    files.delete_staged(staged)
 
 
 def _counters(rejects: Mapping[str, int]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -23,14 +24,14 @@ class Ranker:
 
     Args:
       folder: the model's folder, local.
-      threads: cores that this process may use.
+      threads: cores that this process may use; None for all that it finds.
 
     Raises:
       InputError: there is no model in `folder`, its files are not those that `model.json` describes, or it lacks a
         signature.
     """
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, threads: int | None) -> None:
         self.description: Mapping[str, Any] = read_description(folder)
         check_files(folder, self.description["files"])
         self._tensorflow = _import_tensorflow(threads)
@@ -81,7 +82,7 @@ _open_rankers: dict[str, Ranker] = {}
 _opening = threading.Lock()
 
 
-def open_ranker(path: str, threads: int, model_version: str | None = None) -> Ranker:
+def open_ranker(path: str, threads: int | None, model_version: str | None = None) -> Ranker:
     """The model at `path`, local or gs://, which a process loads once and then shares.
 
     Args:
@@ -103,7 +104,7 @@ def open_ranker(path: str, threads: int, model_version: str | None = None) -> Ra
         return ranker
 
 
-def _load(path: str, threads: int) -> Ranker:
+def _load(path: str, threads: int | None) -> Ranker:
     if files.is_local(path):
         return Ranker(Path(path), threads)
     with tempfile.TemporaryDirectory() as copy:
@@ -111,7 +112,7 @@ def _load(path: str, threads: int) -> Ranker:
         return Ranker(Path(copy), threads)
 
 
-def _import_tensorflow(threads: int) -> Any:
+def _import_tensorflow(threads: int | None) -> Any:
     """TensorFlow, set to run one operation a core with one thread each.
 
     `recommend` works on whole blocks of users side by side, which splits better over cores than threads inside one
@@ -120,7 +121,7 @@ def _import_tensorflow(threads: int) -> Any:
     tf = import_tensorflow()
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads or os.cpu_count() or 1)
     except RuntimeError:
         # TensorFlow has begun to work in this process, as in one that also trained; results are the same.
         pass

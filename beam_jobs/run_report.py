@@ -33,7 +33,12 @@ class RunReport:
     """Wall time by stage."""
     pairs_per_second: float
     files: tuple[Mapping[str, Any], ...]
-    """`name`, `rows` and `bytes` of each file of rows, by name."""
+    """`name`, `rows`, `bytes` and `checksum` of each file of rows, by name."""
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows the run may have at most, as far as its counters tell; an estimate before it has ended."""
+        return self.counters.get("rows_written", self.counters.get("users_read", 0) * min(self.top_n, self.candidates))
 
     def write(self, folder: str) -> None:
         """Write the report into the folder of the rows."""
@@ -47,6 +52,11 @@ class RunReport:
         if not isinstance(document, dict) or set(document) != names:
             raise InputError(f"{flag} {files.join(folder, FILE)}: not a report of beam_jobs.score; run it again")
         return cls(**{**document, "files": tuple(document["files"])})
+
+
+def candidates_file(staged: str) -> str:
+    """The candidates as a run has them, so that every worker scores, and the audit checks, one list in one order."""
+    return files.join(staged, "candidates.parquet")
 
 
 def find_partition(staged: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_jobs import files
+from beam_jobs import files, tables
 from beam_jobs.run_report import RunReport
 from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
 
@@ -44,9 +44,9 @@ class Staged:
 
     def change_part(self, number: int, rows: pa.Table, describe: bool = True) -> None:
         """Write other rows into a part; `describe` tells of them in the report, as a run gone wrong would."""
-        files.write_table(rows, self.parts[number])
+        tables.write_table(rows, self.parts[number])
         if describe:
-            self.change_report(files=files.describe(files.join(self.partition, "*.parquet")))
+            self.change_report(files=tables.describe(files.join(self.partition, "*.parquet")))
 
 
 def stage(work: str) -> Staged:
@@ -58,8 +58,8 @@ def stage(work: str) -> Staged:
     seen.append(("", TITLES[:1]))
     users = pa.table([list(column) for column in zip(*seen, strict=True)], schema=USERS)
     for number in range(2):
-        files.write_table(users.slice(number * 30, 30), files.join(work, "users", f"{number}.parquet"))
-    files.write_table(pa.table([TITLES], schema=CANDIDATES), files.join(staged.folder, "candidates.parquet"))
+        tables.write_table(users.slice(number * 30, 30), files.join(work, "users", f"{number}.parquet"))
+    tables.write_table(pa.table([TITLES], schema=CANDIDATES), files.join(staged.folder, "candidates.parquet"))
 
     rows = []
     for user, titles in seen[:-1]:
@@ -69,7 +69,7 @@ def stage(work: str) -> Staged:
         rows += [(user, rank, title, 5 - rank // 2, 3.5, source, "v1") for rank, title in enumerate(left, 1)]
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=RECOMMENDATIONS)
     for number, path in enumerate(staged.parts):
-        files.write_table(table.slice(number * 70, 70), path)
+        tables.write_table(table.slice(number * 70, 70), path)
     RunReport(
         run_id="r1",
         run_date=DATE,
@@ -94,6 +94,6 @@ def stage(work: str) -> Staged:
         },
         seconds={"score": 1.0},
         pairs_per_second=1.0,
-        files=files.describe(files.join(staged.partition, "*.parquet")),
+        files=tables.describe(files.join(staged.partition, "*.parquet")),
     ).write(staged.partition)
     return staged

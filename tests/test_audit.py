@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from beam_jobs import audit, files
+from beam_jobs import audit, files, tables
 from beam_jobs.schema import USERS
 from model.cli import InputError, RunError
 from tests import staging
@@ -96,7 +96,7 @@ def unlisted(staged: Staged) -> None:
 
 
 def more_parts(staged: Staged) -> None:
-    files.write_table(parquet.read_table(staged.parts[0])[:0], files.join(staged.partition, "part-r0.parquet"))
+    tables.write_table(parquet.read_table(staged.parts[0])[:0], files.join(staged.partition, "part-r0.parquet"))
 
 
 def stray(staged: Staged) -> None:
@@ -139,7 +139,7 @@ def test_damage_is_told_and_does_not_pass(staged: Staged, damage: Callable[[Stag
 def write_users(staged: Staged, *rows: tuple[str, list[str]]) -> str:
     columns = [list(column) for column in zip(*rows, strict=True)]
     path = files.join(staged.work, "users", "more.parquet")
-    files.write_table(pa.table(columns, schema=USERS), path)
+    tables.write_table(pa.table(columns, schema=USERS), path)
     return path
 
 

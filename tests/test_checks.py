@@ -12,8 +12,8 @@ from beam_jobs.checks import REPEATED_USER, Rules, check_counters, check_partiti
 from beam_jobs.run_report import RunReport
 from beam_jobs.schema import RECOMMENDATIONS, USERS
 
+CANDIDATES = pa.array(["a", "b", "c", "d", "e"])
 RULES = Rules(
-    candidates=pa.array(["a", "b", "c", "d", "e"]),
     top_n=3,
     exclude_seen=True,
     min_score=None,
@@ -39,7 +39,7 @@ Row = tuple[object, ...]
 
 
 def users(rows: list[tuple[object, object]] = SEEN) -> pa.Table:
-    return locate_seen(pa.table([list(column) for column in zip(*rows, strict=True)], schema=USERS), RULES.candidates)
+    return locate_seen(pa.table([list(column) for column in zip(*rows, strict=True)], schema=USERS), CANDIDATES)
 
 
 def recommendations(rows: list[Row] = ROWS, version: str = "v1") -> pa.Table:
@@ -48,12 +48,12 @@ def recommendations(rows: list[Row] = ROWS, version: str = "v1") -> pa.Table:
 
 
 def kinds(rows: pa.Table, rules: Rules = RULES, table: pa.Table | None = None) -> dict[str, int]:
-    found = check_partition(users() if table is None else table, rows, rules)["violations"]
+    found = check_partition(users() if table is None else table, rows, CANDIDATES, rules)["violations"]
     return {kind: number for kind, (number, _) in found.items()}
 
 
 def test_a_good_run_has_no_violations_and_is_counted() -> None:
-    found = check_partition(users([*SEEN, ("", []), (None, ["a"])]), recommendations(), RULES)
+    found = check_partition(users([*SEEN, ("", []), (None, ["a"])]), recommendations(), CANDIDATES, RULES)
     assert found == {
         "counts": {
             "users_read": 6,
@@ -68,7 +68,7 @@ def test_a_good_run_has_no_violations_and_is_counted() -> None:
 
 def test_seen_titles_are_located_among_the_candidates() -> None:
     assert users()["seen"].to_pylist() == [[0, 0], [0, 1, 2, 3], [], [0, 1, 2, 3, 4]]
-    assert locate_seen(users().schema.empty_table().cast(USERS), RULES.candidates).num_rows == 0
+    assert locate_seen(users().schema.empty_table().cast(USERS), CANDIDATES).num_rows == 0
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -110,7 +110,7 @@ def test_damage_is_reported_as_what_it_is(damage: Callable[[], pa.Table], expect
 
 
 def test_an_example_tells_where() -> None:
-    (found,) = check_partition(users(), change(0, movie_title="a")(), RULES)["violations"].values()
+    (found,) = check_partition(users(), change(0, movie_title="a")(), CANDIDATES, RULES)["violations"].values()
     assert found == [1, "user 'ann', rank 1, title 'a'"]
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
 from beam_jobs import launch
 from model.cli import FlagParser, InputError, RunError
@@ -130,6 +130,8 @@ def test_a_pipeline_that_does_not_end_well_is_a_failed_run() -> None:
             return "CANCELLED"
 
     class Pipeline:
+        options = PipelineOptions([])
+
         def run(self) -> Result:
             return Result()
 

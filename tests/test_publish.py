@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyarrow import dataset, parquet
 
-from beam_jobs import audit, files, publish
+from beam_jobs import audit, files, publish, tables
 from model.cli import InputError, RunError
 from tests import staging
 from tests.object_store import ObjectStore
@@ -82,7 +82,7 @@ def remove_part(staged: Staged) -> None:
 
 
 def add_part(staged: Staged) -> None:
-    files.write_table(parquet.read_table(staged.parts[0]), files.join(staged.partition, "part-r9.parquet"))
+    tables.write_table(parquet.read_table(staged.parts[0]), files.join(staged.partition, "part-r9.parquet"))
 
 
 def change_report(staged: Staged) -> None:
@@ -134,7 +134,7 @@ def test_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ObjectStore, "objects", {})
     work = "memory://bucket/work"
     former = f"{work}/recommendations/run_date={DATE}/part-r0-0.parquet"
-    files.write_table(staging.pa.table({"former": [1]}), former)
+    tables.write_table(staging.pa.table({"former": [1]}), former)
     staged = staging.stage(work)
     audit.main(["--staged", staged.folder])
     monkeypatch.setattr(ObjectStore, "fail_on", f"write {work}/recommendations/run_date={DATE}/part-r1-2")
