@@ -26,6 +26,6 @@ setup(
             "tf-keras>=2.21,<2.22",
         ],
         "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
-        "dev": ["hypothesis", "mypy", "pytest", "ruff"],
+        "dev": ["gcp-storage-emulator", "hypothesis", "mypy", "pytest", "ruff"],
     },
 )
