@@ -143,11 +143,12 @@ def _report(_: None, report: RunReport, staged: str, scored: Sequence[Scored]) -
     counts: dict[str, int] = {}
     for part in scored:
         launch.add_counts(counts, part["counts"])
-    seconds = max(part["ended"] for part in scored) - min(part["began"] for part in scored)
+    ended = max(part["ended"] for part in scored)
+    seconds = ended - min(part["began"] for part in scored)
     complete = replace(
         report,
         counters=counts | counters,
-        seconds={"score": seconds},
+        seconds={"score": seconds, "audit": time.time() - ended},
         pairs_per_second=counts["pairs_scored"] / max(seconds, 1e-3),
         files=tuple(sorted((part["file"] for part in scored), key=lambda file: file["name"])),
     )

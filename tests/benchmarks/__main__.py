@@ -1,7 +1,12 @@
-"""Run the benchmarks: `./run_local.sh bench`, or `python -m tests.benchmarks`."""
+"""Run the benchmarks: `./run_local.sh bench [pairs | scale]`; `pairs` where none is named."""
 
 import sys
 
-from tests.benchmarks.against_run_inference import main
+from tests.benchmarks import against_run_inference, scale
 
-sys.exit(main())
+BENCHMARKS = {"pairs": against_run_inference.main, "scale": scale.main}
+
+name, *rest = sys.argv[1:] or ["pairs"]
+if name not in BENCHMARKS:
+    name, rest = "pairs", sys.argv[1:]
+sys.exit(BENCHMARKS[name](rest))
