@@ -15,8 +15,18 @@ from model.cli import InputError
 
 WILDCARDS = "*?["
 
-FILE_ERRORS = (BeamIOError, OSError, ValueError)
-"""What a filesystem raises; of an address that no filesystem knows it is a ValueError."""
+try:
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+except ImportError:  # without the extra `gcp`, and so without gs://
+    _CLOUD_ERRORS: tuple[type[Exception], ...] = ()
+else:
+    _CLOUD_ERRORS = (GoogleAPICallError, GoogleAuthError, InvalidResponse, DataCorruption)
+
+FILE_ERRORS = (BeamIOError, OSError, ValueError, *_CLOUD_ERRORS)
+"""What a filesystem raises; of an address that no filesystem knows it is a ValueError. Beam lets what a gs:// object
+raises when it is opened or closed through as it is."""
 
 
 def is_local(path: str) -> bool:
