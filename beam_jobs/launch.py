@@ -10,9 +10,12 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timezone
 
 import apache_beam as beam
+from apache_beam.internal.gcp import auth
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import (
     DebugOptions,
@@ -31,6 +34,20 @@ NAMESPACE = "nightrank"
 
 IN_PROCESS_RUNNER = "FnApiRunner"
 """Where DirectRunner ends on a batch pipeline, after trying to download another engine first."""
+
+
+@dataclass(frozen=True)
+class DataflowJob:
+    """A job that Dataflow has accepted."""
+
+    name: str
+    job_id: str
+    page: str
+    """Where to watch it."""
+
+
+submitted: list[DataflowJob] = []
+"""Every job that this process has submitted to Dataflow, in order."""
 
 _IN_PROCESS_NAMES = {"", "direct", "directrunner", "switchingdirectrunner", "fnapi", "fnapirunner"}
 _DATAFLOW_NAMES = {"dataflow", "dataflowrunner"}
@@ -60,6 +77,7 @@ def parse(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, 
         raise InputError(f"{complaint}; see {parser.prog} --help") from None
     if runner in _IN_PROCESS_NAMES:
         standard.runner = IN_PROCESS_RUNNER
+    _connect(options)
     _check_runner(options)
     return args, options
 
@@ -151,13 +169,25 @@ def parse_run_date(text: str | None, today: Callable[[], str] = today) -> str:
     return text
 
 
+def _connect(options: PipelineOptions) -> None:
+    """Tell Beam's filesystems the options, which else they learn from the first pipeline, after all checks.
+
+    Beam's client of gs:// passes over `--no_auth` and looks for credentials for half a minute (`internal.gcp.auth`),
+    unless that believes to have looked already.
+    """
+    FileSystems.set_options(options)
+    if options.view_as(GoogleCloudOptions).no_auth:
+        auth._Credentials._credentials_init = True
+
+
 def _announce(result: PipelineResult, options: PipelineOptions) -> None:
-    """Say the id of a Dataflow job and the page to watch it on; other runners have none."""
+    """Note a Dataflow job, and say its id and the page to watch it on; other runners have none."""
     if getattr(result, "has_job", False):
         cloud = options.view_as(GoogleCloudOptions)
         page = (
             f"https://console.cloud.google.com/dataflow/jobs/{cloud.region}/{result.job_id()}?project={cloud.project}"
         )
+        submitted.append(DataflowJob(cloud.job_name, result.job_id(), page))
         print(f"Dataflow job {result.job_id()}\n  {page}", flush=True)
 
 

@@ -109,7 +109,10 @@ def _load(path: str, threads: int | None) -> Ranker:
         return Ranker(Path(path), threads)
     with tempfile.TemporaryDirectory() as copy:
         files.copy_folder(path, Path(copy))
-        return Ranker(Path(copy), threads)
+        try:
+            return Ranker(Path(copy), threads)
+        except InputError as error:
+            raise InputError(str(error).replace(copy, path.rstrip("/"))) from None
 
 
 def _import_tensorflow(threads: int | None) -> Any:
