@@ -64,6 +64,18 @@ def list_files(pattern: str, flag: str = "") -> list[str]:
     return sorted(metadata.path for metadata in result.metadata_list if not is_folder(metadata.path))
 
 
+def size_below(folder: str, flag: str) -> int:
+    """Bytes of all files below a folder. Raises InputError, naming `flag`, where there are none."""
+    pattern = f"{folder.rstrip('/')}/**"
+    try:
+        (result,) = FileSystems.match([pattern])
+    except FILE_ERRORS as error:
+        raise InputError(f"{flag} {folder}: cannot be listed ({reason(error)})") from None
+    if not result.metadata_list:
+        raise InputError(f"{flag} {folder}: no file is there; check the path")
+    return sum(metadata.size_in_bytes for metadata in result.metadata_list)
+
+
 def is_folder(path: str) -> bool:
     """Whether a local path is a folder; object stores have none."""
     return is_local(path) and Path(path).is_dir()

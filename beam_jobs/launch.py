@@ -108,10 +108,15 @@ def run(pipeline: beam.Pipeline, wait: bool = True) -> dict[str, int] | None:
       InputError: a worker raised one.
       RunError: the pipeline did not end well.
     """
+    return follow(pipeline.run, pipeline.options, wait)
+
+
+def follow(start: Callable[[], PipelineResult], options: PipelineOptions, wait: bool = True) -> dict[str, int] | None:
+    """Call `start`, which starts a pipeline somehow, and go on as `run`."""
     try:
         with _without_tracebacks_of_input():
-            result = pipeline.run()
-            _announce(result, pipeline.options)
+            result = start()
+            _announce(result, options)
             if not (wait and getattr(result, "has_job", True)):
                 return None
             state = result.wait_until_finish()

@@ -19,7 +19,7 @@ THREADS = 2
 """Bundles that a process works on at a time: one is scored while another is read or written. More of them would hold
 a block of scores each and wait for the same core."""
 ONE_PROCESS = "no_use_multiple_sdk_containers"
-"""The experiment by which a machine runs one worker process, not one a core; `beam_jobs.launch` gives that all cores."""
+"""The experiment by which a machine runs one process, not one a core; `beam_jobs.launch` gives that all cores."""
 
 _GIB_A_CORE = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}
 _OF_FAMILY = {

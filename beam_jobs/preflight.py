@@ -1,0 +1,39 @@
+"""What can be looked at before a job is submitted: buckets, and the model in one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_jobs import cloud_flags, files
+from model.cli import InputError
+from model.saved_model import check_files, read_description
+
+
+def check_bucket(path: str, flag: str, options: PipelineOptions, region: str) -> None:
+    """Raises InputError unless the bucket of `path` is there."""
+    # Of the extra `gcp`, as all of Google's services.
+    from apache_beam.io.gcp.gcsio import GcsIO
+
+    bucket = cloud_flags.bucket_of(path)
+    try:
+        found = GcsIO(pipeline_options=options).get_bucket(bucket.removeprefix("gs://"))
+    except files.FILE_ERRORS as error:
+        raise InputError(f"{flag} {path}: its bucket cannot be seen ({files.reason(error)}); check who may") from None
+    if found is None:
+        raise InputError(
+            f"{flag} {path}: there is no bucket {bucket}; make it with "
+            f"`gcloud storage buckets create {bucket} --location={region}`, or name another"
+        )
+
+
+def check_model(path: str) -> None:
+    """Raises InputError unless the model's files are those that it describes."""
+    with tempfile.TemporaryDirectory() as copy:
+        files.copy_folder(path, Path(copy))
+        try:
+            check_files(Path(copy), read_description(Path(copy))["files"])
+        except InputError as error:
+            raise InputError(f"--model {error}".replace(copy, path.rstrip("/"))) from None
