@@ -7,7 +7,8 @@ setup(
     version="0.1.0",
     description="Nightly batch recommendations: score every user x movie pair with a TensorFlow model on Apache Beam.",
     license="Apache-2.0",
-    packages=["model", "model.datasets", "beam_jobs"],
+    packages=["model", "model.datasets", "beam_jobs", "beam_jobs.engines"],
+    package_data={"beam_jobs.engines": ["pom.xml"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "apache-beam>=2.77,<2.78",
@@ -25,7 +26,8 @@ setup(
             "tensorflow-recommenders>=0.7.7,<0.8",
             "tf-keras>=2.21,<2.22",
         ],
-        "gcp": ["apache-beam[gcp]>=2.77,<2.78"],
+        # With `build` Beam makes the package of --setup_file; without it it tries in vain, and says so.
+        "gcp": ["apache-beam[gcp]>=2.77,<2.78", "build"],
         "dev": ["gcp-storage-emulator", "hypothesis", "mypy", "pytest", "ruff"],
     },
 )
