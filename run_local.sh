@@ -6,6 +6,7 @@ top=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 venv=$top/.venv
 lock=$top/requirements.txt
 stamp=$venv/.set-up
+engine_flags=()
 
 usage() {
   cat <<'END'
@@ -23,6 +24,7 @@ usage: ./run_local.sh [flags]        set up on first use, then the whole flow: t
   --seed N             of the training (default: 0)
   --top_n N            recommendations a user (default: 20)
   --run_date D         YYYY-MM-DD (default: today, in UTC)
+  --runner R           flink or prism: fetch that engine on first use, start it, prepare and score on it, stop it
   -h, --help           this text; the environment is left ready
 
 Any other flag goes to python -m beam_jobs.score, and what that does not know to Beam.
@@ -87,17 +89,44 @@ from model.cli import run
 run(lambda argv: launch.parse(score.build_parser(), argv))' "$@"
 }
 
+# Start an engine in the background and read the Beam flags of jobs for it into engine_flags.
+start_engine() {
+  engine_folder=$(mktemp -d "${TMPDIR:-/tmp}/nightrank-$1.XXXXXX")
+  PYTHONPATH=$top${PYTHONPATH:+:$PYTHONPATH} "$venv/bin/python" -m beam_jobs.engines "$1" \
+    --folder "$engine_folder" --flags_file "$engine_folder/flags" &
+  engine=$!
+  trap stop_engine EXIT
+  until [[ -e $engine_folder/flags ]]; do
+    # An engine that does not start says why, and its exit status is that of the run.
+    kill -0 "$engine" 2>/dev/null || { wait "$engine"; exit 1; }
+    sleep 0.2
+  done
+  mapfile -t engine_flags <"$engine_folder/flags"
+}
+
+# Stop the engine, and keep its logs where the run did not end well.
+stop_engine() {
+  local status=$?
+  kill "$engine" 2>/dev/null && wait "$engine" || true
+  if ((status == 0)); then
+    rm -rf "$engine_folder"
+  elif ! rmdir "$engine_folder" 2>/dev/null; then
+    echo "logs of the engine: $engine_folder" >&2
+  fi
+}
+
 heading() {
   printf '\n== %s (%d s)\n' "$1" "$SECONDS"
 }
 
 whole_flow() {
-  local dataset=() training=() work_dir=$top/runs/local top_n=20 run_date rest=() split=time
+  local dataset=() training=() work_dir=$top/runs/local top_n=20 run_date rest=() split=time engine_name=''
   run_date=$(date --utc +%F)
   while (($#)); do
     local flag=${1%%=*} value
     case $flag in
-      --dataset | --columns | --tfds_data_dir | --work_dir | --model | --split | --epochs | --seed | --top_n | --run_date)
+      --dataset | --columns | --tfds_data_dir | --work_dir | --model | --split | --epochs | --seed | --top_n | \
+        --run_date | --runner)
         if [[ $1 == *=* ]]; then value=${1#*=}; else
           (($# > 1)) || fail "$flag needs a value; see ./run_local.sh --help"
           value=$2
@@ -112,6 +141,7 @@ whole_flow() {
       --work_dir) work_dir=$value ;;
       --top_n) top_n=$value ;;
       --run_date) run_date=$value ;;
+      --runner) if [[ $value == flink || $value == prism ]]; then engine_name=$value; else rest+=("--runner=$value"); fi ;;
       *) rest+=("$1") ;;
     esac
     shift
@@ -125,12 +155,16 @@ whole_flow() {
     fail "--run_date $run_date: not a date; write it as YYYY-MM-DD, such as $(date --utc +%F)"
   set_up
   ((${#rest[@]} == 0)) || check_score_flags "${score[@]}"
+  if [[ $engine_name ]]; then
+    heading "start $engine_name"
+    start_engine "$engine_name"
+  fi
   heading "train"
   module model.train "${dataset[@]}" "${training[@]}" --split "$split" --refit --model_dir "$work_dir/model"
   heading "prepare users and candidates"
-  module beam_jobs.prepare "${dataset[@]}" --output "$work_dir"
+  module beam_jobs.prepare "${dataset[@]}" --output "$work_dir" "${engine_flags[@]}"
   heading "score every user x candidate"
-  module beam_jobs.score "${score[@]}"
+  module beam_jobs.score "${score[@]}" "${engine_flags[@]}"
   heading "result"
   module beam_jobs.summary --work_dir "$work_dir" --run_date "$run_date"
 }

@@ -11,6 +11,21 @@ import pytest
 
 TOP = Path(__file__).parents[1]
 
+PYTHON = """#!/bin/sh
+printf "%s " "$@" >>"$0.log"
+echo >>"$0.log"
+case "$*" in
+  "-m beam_jobs.engines"*)
+    [ -z "$EXIT_OF_ENGINE" ] || exit $EXIT_OF_ENGINE
+    printf '%s\\n' --runner=PortableRunner '--environment_config={"command": "w"}' >"$7"
+    trap 'echo stopped >>"$0.log"; exit 0' TERM
+    while :; do sleep 0.1; done
+    ;;
+esac
+exit ${EXIT_OF_PYTHON:-0}
+"""
+"""Writes down what it is asked to run; as an engine it writes flags and runs until it is told to stop."""
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -19,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copy(TOP / name, tmp_path / name)
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\nprintf "%s " "$@" >>"$0.log"; echo >>"$0.log"; exit ${EXIT_OF_PYTHON:-0}\n')
+    python.write_text(PYTHON)
     python.chmod(0o755)
     stamp = subprocess.run(
         "sha256sum <requirements.txt", shell=True, capture_output=True, text=True, cwd=tmp_path, check=True
@@ -59,6 +74,45 @@ def test_the_whole_flow_in_order_with_flags_where_they_belong(checkout: Path) ->
     assert score[:4] == ["-m", "beam_jobs.score", "--model", str(work / "model")]
     assert score[-6:] == ["--top_n", "7", "--run_date", "2024-02-29", "--min_score", "3"]
     assert summary == ["-m", "beam_jobs.summary", "--work_dir", str(work), "--run_date", "2024-02-29"]
+
+
+@pytest.mark.parametrize("flags", [["--runner", "flink"], ["--runner=flink"]])
+def test_an_engine_runs_around_the_flow_and_its_flags_go_to_prepare_and_score(checkout: Path, flags: list[str]) -> None:
+    done = run(checkout, "--work_dir", "w", *flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "== start flink" in done.stdout
+    engine, train, prepare, score, summary, stopped = asked(checkout)
+    assert engine[:3] == ["-m", "beam_jobs.engines", "flink"]
+    assert stopped == ["stopped"]
+    for job in (prepare, score):
+        assert job[-3:] == ["--runner=PortableRunner", '--environment_config={"command":', '"w"}']
+    assert train[1] == "model.train"
+    assert summary[1] == "beam_jobs.summary"
+    assert not Path(engine[4]).exists()
+
+
+def test_an_engine_that_does_not_start_ends_the_run_before_training(checkout: Path) -> None:
+    done = run(checkout, "--runner", "prism", EXIT_OF_ENGINE="2")
+    assert done.returncode == 2
+    # The engine has said why itself, and there is no log to point at.
+    assert done.stderr == ""
+    assert len(asked(checkout)) == 1
+
+
+def test_an_engine_is_stopped_and_its_logs_are_kept_when_a_stage_fails(checkout: Path) -> None:
+    done = run(checkout, "--runner", "prism", EXIT_OF_PYTHON="1")
+    assert done.returncode == 1
+    engine, _, stopped = asked(checkout)
+    assert stopped == ["stopped"]
+    assert done.stderr == f"logs of the engine: {engine[4]}\n"
+    shutil.rmtree(engine[4])
+
+
+def test_other_runners_are_for_beam(checkout: Path) -> None:
+    assert run(checkout, "--runner", "DirectRunner").returncode == 0
+    _, prepare, score, _ = [command for command in asked(checkout) if command[:1] == ["-m"]]
+    assert "--runner=DirectRunner" not in prepare
+    assert score[-1] == "--runner=DirectRunner"
 
 
 def test_test_and_bench_pass_their_arguments_on(checkout: Path) -> None:
@@ -114,6 +168,7 @@ def test_help_names_every_flag_it_takes(checkout: Path) -> None:
         "--run_date",
         "--model",
         "--seed",
+        "--runner",
     ):
         assert f"\n  {flag} " in done.stdout
 
