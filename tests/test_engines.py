@@ -204,6 +204,29 @@ def test_the_program_of_workers_stands_any_path(tmp_path: Path, monkeypatch: pyt
     assert (folder / "workers.log").read_text() == f"{TOP}|-m|beam_jobs.engines.boot|--id=1|"
 
 
+@pytest.mark.parametrize("takes_parent_along", [False, True])
+@pytest.mark.parametrize(("ends", "killed"), [("exit 1", False), ("kill -KILL $$", True)])
+def test_a_worker_that_is_killed_takes_along_what_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes_parent_along: bool, ends: str, killed: bool
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(install(tmp_path, "python", ends)))
+    workers.write_program(tmp_path, takes_parent_along)
+    # The shell has more to do, and so starts the worker as a child.
+    done = subprocess.run(["sh", "-c", f"{tmp_path}/worker --id=1; exit 7"], check=False)
+    assert done.returncode == (-signal.SIGKILL if killed and takes_parent_along else 7)
+
+
+def test_a_worker_ends_when_the_engine_asks_it_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(install(tmp_path, "python", "echo $$; exec sleep 300")))
+    workers.write_program(tmp_path, takes_parent_along=True)
+    log = tmp_path / "workers.log"
+    with subprocess.Popen([tmp_path / "worker", "--id=1"]) as starter:
+        wait_for(lambda: log.exists() and log.read_text() != "")
+        starter.terminate()
+        assert starter.wait(10) == 0
+    wait_for(lambda: not alive(int(log.read_text())))
+
+
 def test_flags_are_written_one_a_line(tmp_path: Path) -> None:
     write_flags(["--a=b", "--c=d e"], tmp_path / "flags")
     assert (tmp_path / "flags").read_text() == "--a=b\n--c=d e\n"

@@ -1,7 +1,7 @@
 """A Flink session cluster on this machine: JobManager, TaskManagers and Beam's job server.
 
-Each TaskManager starts its own Python worker. A TaskManager that is lost is replaced, as a cluster manager would do,
-and Flink starts what ran on it again, as it does when a worker is lost.
+Each TaskManager starts its own Python worker, and ends when that is killed. A TaskManager that is lost is replaced, as
+a cluster manager would do, and Flink starts what ran on it again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,7 @@ RESTARTS = 5
 """Failures of tasks that a job survives. A mistake in the job fails at every one of them before it is told."""
 RESTART_DELAY_SECONDS = 3
 WORKER_KEPT_MILLISECONDS = 2_000
-"""Between the tasks of a job, so that each need not start Python anew.
-
-Less than the delay of a restart: a worker that is kept is used whether it lives or not.
-"""
+"""Between the tasks of a job, so that each need not start Python anew; less than the delay of a restart."""
 SECONDS_TO_START = 90.0
 
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
@@ -128,7 +125,8 @@ class SessionCluster:
             f"--job_endpoint=localhost:{self._ports.job}",
             f"--parallelism={task_managers}",
             f"--environment_cache_millis={WORKER_KEPT_MILLISECONDS}",
-            *workers.write_program(self._folder),
+            # Beam keeps the worker of a task that failed, dead or alive, so it takes its TaskManager along.
+            *workers.write_program(self._folder, takes_parent_along=True),
         ]
 
     def replace_lost(self, stopping: threading.Event) -> None:

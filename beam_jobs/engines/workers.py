@@ -14,15 +14,27 @@ _PROGRAM = """\
 # Starts one Python worker for a Beam engine.
 PYTHONPATH={path}
 export PYTHONPATH
-exec {python} -m beam_jobs.engines.boot "$@" >>{log} 2>&1
+{python} -m beam_jobs.engines.boot "$@" >>{log} 2>&1 &
+worker=$!
+trap 'kill "$worker"; exit 0' TERM
+wait "$worker"
+status=$?
+# Killed, by whomever; a worker that the engine hangs up on ends otherwise.
+[ "$status" -le 128 ] || {if_killed}
+exit "$status"
 """
 
 
-def write_program(folder: Path) -> list[str]:
+def write_program(folder: Path, takes_parent_along: bool = False) -> list[str]:
     """Write the program `worker` that starts a worker into `folder`; what workers say goes to `workers.log` beside it.
 
     A process of the engine's own rather than one of a pool of workers that engines share: Beam's pool knows a worker by
     an id that is unique in one engine process alone, and stops another's worker in its place.
+
+    Args:
+      folder: an existing one.
+      takes_parent_along: kill the engine process that has started a worker when that is killed, for one that would go
+        on sending to the dead worker, and that is replaced as a whole.
 
     Returns:
       Beam flags by which a job's workers are started so.
@@ -32,6 +44,7 @@ def write_program(folder: Path) -> list[str]:
         path=shlex.quote(os.pathsep.join(filter(None, [str(_TOP), os.environ.get("PYTHONPATH", "")]))),
         python=shlex.quote(sys.executable),
         log=shlex.quote(str(folder / "workers.log")),
+        if_killed='kill -KILL "$PPID"' if takes_parent_along else "true",
     )
     program.write_text(text, encoding="utf-8")
     program.chmod(0o755)
