@@ -18,7 +18,7 @@ from pyarrow import fs
 from model import storage
 from model.cli import InputError
 from model.contract import MODEL_FILE
-from model.recommender import RankerWeights, Recommender
+from model.recommender import Recommender, Weights
 from model.saved_model import digests
 
 
@@ -29,12 +29,12 @@ def export(recommender: Recommender, description: Mapping[str, Any], folder: Pat
     (folder / MODEL_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def model_version(kind: str, weights: RankerWeights) -> str:
+def model_version(kind: str, weights: Weights) -> str:
     """A name for exactly these weights and vocabularies, such as `basic-1f3a9c0e52d7`."""
     digest = hashlib.sha256()
     for words in (weights.user_ids, weights.movie_titles):
         digest.update(json.dumps(list(words)).encode())
-    for array in (weights.user_embedding, weights.title_embedding, *weights.kernels, *weights.biases, weights.known):
+    for array in weights.arrays():
         digest.update(np.ascontiguousarray(array).tobytes())
     return f"{kind}-{digest.hexdigest()[:12]}"
 

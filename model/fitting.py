@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
+from model.dense_recommender import RankerWeights
 from model.hyperparameters import Hyperparameters
 from model.ranker import RankingModel
-from model.recommender import RankerWeights
 
 EVALUATION_BATCH = 4_096
 SHUFFLE_SEED_OFFSET = 1

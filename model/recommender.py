@@ -1,10 +1,11 @@
-"""What is exported: a trained ranker as a `tf.Module` that scores pairs and finds each user's best candidates."""
+"""What is exported: a `tf.Module` that rates pairs and finds each user's best candidates, whatever its scores are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -18,67 +19,67 @@ from model.contract import (
     USER_RATING,
 )
 
-PAIRS_A_STEP = 4_096
-"""Pairs scored by one pass through the dense layers; the first hidden layer, 256 floats a pair, is then 4 MiB.
-
-A quarter of that was slower by a tenth, for the cost of starting operations; several times that leaves the cache."""
-
 STEPS_IN_FLIGHT = 8
 """Blocks of users that may be worked on at once. With one thread an operation and one operation a core, whole blocks
 run side by side, which splits better over cores than the threads inside one small matrix product do."""
 
 
-@dataclass(frozen=True)
-class RankerWeights:
-    """The arrays of a trained two-embedding ranker, all float32.
+class Weights(Protocol):
+    """What a recommender is made of."""
 
-    Row 0 of both embeddings stands for what the vocabulary does not hold; row i + 1 for its entry i.
-    """
+    @property
+    def user_ids(self) -> Sequence[str]:
+        """The vocabulary of users."""
 
-    user_ids: Sequence[str]
-    movie_titles: Sequence[str]
-    user_embedding: np.ndarray
-    """`[users + 1, D]`"""
-    title_embedding: np.ndarray
-    """`[titles + 1, E]`"""
-    kernels: Sequence[np.ndarray]
-    """Of the dense layers in order: `[D + E, H1]`, `[H1, H2]`, ..., `[Hn, 1]`; ReLU between them."""
-    biases: Sequence[np.ndarray]
-    """`[H1]`, `[H2]`, ..., `[1]`"""
-    known: np.ndarray
-    """`bool[users + 1]`: whether the row was trained on any interaction."""
+    @property
+    def movie_titles(self) -> Sequence[str]:
+        """The vocabulary of titles."""
+
+    def arrays(self) -> Iterator[np.ndarray]:
+        """All that the model computes with, always in the same order."""
+
+
+ChunkScorer = Callable[[tf.Tensor], tf.Tensor]
+"""The first position of a chunk of candidates -> `float32[block, chunk]`, the scores of a block's users."""
+BlockScorer = Callable[[tf.Tensor], ChunkScorer]
+"""Rows of a block's users, `int32[block]` -> their `ChunkScorer`."""
 
 
 class Recommender(tf.Module):
-    """The exported model: needs TensorFlow alone, holds its vocabularies, runs no Python.
+    """An exported model: needs TensorFlow alone, holds its vocabularies, runs no Python.
 
-    The first dense layer works on the concatenation of two embeddings, so its product is the sum of a user half and a
-    candidate half. Each half is computed once for a user and once for a candidate rather than once a pair, which
-    leaves the second layer as the cost of a pair (2 x 256 x 64 floating-point operations in the article's model).
-
-    Ties are kept: a row of a matrix product comes out with the same bits whatever rows stand beside it, so titles
-    that the model cannot tell apart get equal scores. That holds in TensorFlow's CPU kernels for two rows or more; a
-    single row takes a matrix-vector kernel that sums in another order, so products here always have two rows.
+    Args:
+      user_ids: the vocabulary of users; user i has row i + 1, and row 0 is for every other.
+      movie_titles: likewise.
+      known: `bool[users + 1]`, whether the row was trained on any interaction.
     """
 
-    def __init__(self, weights: RankerWeights) -> None:
+    def __init__(self, user_ids: Sequence[str], movie_titles: Sequence[str], known: np.ndarray) -> None:
         super().__init__()
-        self._user_rows = _vocabulary(weights.user_ids)
-        self._title_rows = _vocabulary(weights.movie_titles)
-        self._user_embedding = _constant("user_embedding", weights.user_embedding)
-        self._title_embedding = _constant("title_embedding", weights.title_embedding)
-        dimension = weights.user_embedding.shape[1]
-        self._user_kernel = _constant("user_kernel", weights.kernels[0][:dimension])
-        self._title_kernel = _constant("title_kernel", weights.kernels[0][dimension:])
-        self._first_bias = _constant("first_bias", weights.biases[0])
-        self._kernels = [_constant(f"kernel_{i}", kernel) for i, kernel in enumerate(weights.kernels[1:], 2)]
-        self._biases = [_constant(f"bias_{i}", bias) for i, bias in enumerate(weights.biases[1:], 2)]
-        self._known = _constant("known", weights.known)
+        self.user_rows = vocabulary(user_ids)
+        self.title_rows = vocabulary(movie_titles)
+        self._known = constant("known", known)
+
+    @abstractmethod
+    def rate(self, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
+        """Two `int32[B]` -> `float32[B]`, the predicted rating of each pair; B at least 2."""
+
+    @abstractmethod
+    def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """How many users, and how many of so many candidates (at least 2), are scored by one step."""
+
+    @abstractmethod
+    def scorer(self, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
+        """What scores users against the candidates in rows `int32[M]`.
+
+        It is made once a call: what it needs of tables and variables is read here, because reading them inside the
+        loop over blocks would make TensorFlow run the blocks in turn.
+        """
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
     def known_users(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """`string[B]` -> `known: bool[B]`, whether the model was trained on interactions of the user."""
-        return {"known": tf.gather(self._known, self._user_rows.lookup(user_id))}
+        return {"known": tf.gather(self._known, self.user_rows.lookup(user_id))}
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, "user_id"), tf.TensorSpec([None], tf.string, "movie_title")]
@@ -89,10 +90,9 @@ class Recommender(tf.Module):
             tf.size(user_id), tf.size(movie_title), "user_id and movie_title must be of one length, a pair a place"
         )
         pairs = tf.size(user_id)
-        user_rows = self._user_rows.lookup(_at_least(2, user_id))
-        user_half = _dense(tf.gather(self._user_embedding, user_rows), self._user_kernel, self._first_bias)
-        hidden = user_half + self._title_half(_at_least(2, movie_title))
-        return {USER_RATING: _score(hidden, self._read_layers())[:pairs]}
+        user_rows = self.user_rows.lookup(at_least(2, user_id))
+        title_rows = self.title_rows.lookup(at_least(2, movie_title))
+        return {USER_RATING: self.rate(user_rows, title_rows)[:pairs]}
 
     @tf.function(
         input_signature=[
@@ -113,9 +113,9 @@ class Recommender(tf.Module):
     ) -> dict[str, tf.Tensor]:
         """The k best candidates of each user that the user has not seen, by score falling, then position rising.
 
-        Exact: equal to scoring every pair by `serving_default`, dropping the seen and sorting. Beside what it is
-        given and what it returns it holds the candidates' halves, `float32[M, H1]`, and `STEPS_IN_FLIGHT` blocks of
-        at most max(M, `PAIRS_A_STEP`) scores and `PAIRS_A_STEP` hidden rows, whatever the number of users.
+        Exact: equal to scoring every pair, dropping the seen and sorting. Beside what it is given and what it returns
+        it holds what the scorer keeps of the candidates, and `STEPS_IN_FLIGHT` blocks of users with a score for every
+        candidate, whatever the number of users.
 
         Args:
           user_id: `string[B]`; a user outside the vocabulary is scored by the embedding for unknown users.
@@ -144,30 +144,19 @@ class Recommender(tf.Module):
             # What follows waits for the checks: run beside them, it would fail first and say less.
             user_id, k = tf.identity(user_id), tf.identity(k)
 
-        chunks = tf.maximum(1, _ceil_div(count, PAIRS_A_STEP))
-        chunk = tf.maximum(2, _ceil_div(count, chunks))
-        titles_half = self._title_half(_at_least(chunk * chunks, candidates))
+        block, chunk = self.block_shape(tf.maximum(2, count))
+        chunks = tf.maximum(1, ceil_div(count, chunk))
+        title_rows = self.title_rows.lookup(at_least(chunk * chunks, candidates))
+        score_block = self.scorer(title_rows, block, chunk)
 
-        block = tf.maximum(1, PAIRS_A_STEP // chunk)
-        blocks = tf.maximum(1, _ceil_div(users, block))
-        user_rows = self._user_rows.lookup(_at_least(blocks * block, user_id))
-        seen_row_splits = _at_least(blocks * block + 1, seen_row_splits, filler=seen_row_splits[-1])
+        blocks = tf.maximum(1, ceil_div(users, block))
+        user_rows = self.user_rows.lookup(at_least(blocks * block, user_id))
+        seen_row_splits = at_least(blocks * block + 1, seen_row_splits, filler=seen_row_splits[-1])
         depth = tf.minimum(k, count)
-        # Tables and variables are read before the loop: inside it they would make TensorFlow run the blocks in turn.
-        user_embedding, user_kernel, first_bias = (
-            variable.read_value() for variable in (self._user_embedding, self._user_kernel, self._first_bias)
-        )
-        layers = self._read_layers()
 
         def best_of_block(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             first = number * block
-            rows = _at_least(2, user_rows[first : first + block], filler=0)
-            user_half = _dense(tf.gather(user_embedding, rows), user_kernel, first_bias)[:block]
-
-            def score_chunk(start: tf.Tensor) -> tf.Tensor:
-                hidden = user_half[:, tf.newaxis] + titles_half[start : start + chunk]
-                return tf.reshape(_score(tf.reshape(hidden, [block * chunk, hidden.shape[-1]]), layers), [block, chunk])
-
+            score_chunk = score_block(user_rows[first : first + block])
             parts = tf.map_fn(
                 score_chunk, tf.range(chunks) * chunk, fn_output_signature=tf.float32, parallel_iterations=1
             )
@@ -205,15 +194,6 @@ class Recommender(tf.Module):
         }
         tf.saved_model.save(self, str(folder), signatures)
 
-    def _title_half(self, movie_title: tf.Tensor) -> tf.Tensor:
-        """`string[M]` -> `float32[M, H1]`, M at least 2."""
-        return tf.matmul(tf.gather(self._title_embedding, self._title_rows.lookup(movie_title)), self._title_kernel)
-
-    def _read_layers(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """Kernel and bias of the layers after the first product."""
-        layers = zip(self._kernels, self._biases, strict=True)
-        return [(kernel.read_value(), bias.read_value()) for kernel, bias in layers]
-
 
 def load_predictor(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """The SavedModel in `folder` as a function like `Recommender.predict`."""
@@ -230,18 +210,7 @@ def _predict(serving: Callable[..., dict[str, tf.Tensor]], user_id: np.ndarray, 
     return serving(**pairs)[USER_RATING].numpy()
 
 
-def _dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    return tf.matmul(inputs, kernel) + bias
-
-
-def _score(hidden: tf.Tensor, layers: Sequence[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
-    """`float32[P, H1]`, the first layer before its activation -> `float32[P]`, P at least 2."""
-    for kernel, bias in layers:
-        hidden = _dense(tf.nn.relu(hidden), kernel, bias)
-    return tf.squeeze(hidden, axis=1)
-
-
-def _vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:
+def vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:
     """From a word to its row, 1 for the first and 0 for any other.
 
     Keys are tensors in the graph rather than lines of an asset file: a title may hold a line break.
@@ -251,15 +220,17 @@ def _vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:
     return tf.lookup.StaticHashTable(initializer, default_value=0)
 
 
-def _constant(name: str, values: np.ndarray) -> tf.Variable:
+def constant(name: str, values: np.ndarray) -> tf.Variable:
+    """A variable that nothing changes; unlike a constant of the graph it may be of any size."""
     return tf.Variable(values, trainable=False, name=name)
 
 
-def _ceil_div(dividend: tf.Tensor, divisor: tf.Tensor | int) -> tf.Tensor:
+def ceil_div(dividend: tf.Tensor, divisor: tf.Tensor | int) -> tf.Tensor:
+    """The quotient, rounded up."""
     return (dividend + divisor - 1) // divisor
 
 
-def _at_least(size: tf.Tensor | int, values: tf.Tensor, filler: tf.Tensor | int | str = "") -> tf.Tensor:
+def at_least(size: tf.Tensor | int, values: tf.Tensor, filler: tf.Tensor | int | str = "") -> tf.Tensor:
     """`values`, made longer to `size` with `filler` where it is shorter."""
     short = tf.maximum(0, size - tf.size(values))
     return tf.concat([values, tf.fill([short], tf.cast(filler, values.dtype))], axis=0)

@@ -52,10 +52,10 @@ def main(argv: Sequence[str]) -> None:
 
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
     import_tensorflow()
+    from model.dense_recommender import DenseRecommender
     from model.export import export, model_version, replacing
     from model.fitting import Vocabulary, fit
     from model.history import write_history
-    from model.recommender import Recommender
 
     everything = split.everything()
     vocabulary = Vocabulary.of(everything)
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
             f"\nfitting {settings.kind} to {split.train.num_rows:,} interactions, {settings.epochs} epochs", flush=True
         )
         fitted = fit(split.train, split.validation, vocabulary, settings, args.seed, logs / "tensorboard")
-        recommender = Recommender(fitted.weights)
+        recommender = DenseRecommender(fitted.weights)
         metrics = measure_parts(recommender.predict, split.parts)
         print(render(metrics), flush=True)
         write_history(fitted.history, f"{settings.kind}, {split.name} split of {interactions.source}", logs)
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
             print(f"\nfitting {settings.kind} to all {everything.num_rows:,} interactions, for export", flush=True)
             trained_on, nothing = everything, everything.slice(0, 0)
             fitted = fit(trained_on, nothing, vocabulary, settings, args.seed, logs / "tensorboard-refit")
-            recommender = Recommender(fitted.weights)
+            recommender = DenseRecommender(fitted.weights)
         description = {
             "model_kind": settings.kind,
             "score_kind": "rating",

@@ -11,8 +11,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from beam_jobs.schema import CANDIDATES, USERS
+from model.dense_recommender import DenseRecommender, RankerWeights
 from model.export import export, model_version
-from model.recommender import RankerWeights, Recommender
 from tests import oracle
 
 USER_COUNT, TITLE_COUNT = 40, 30
@@ -34,7 +34,7 @@ def write_model(folder: Path, seed: int = 0) -> RankerWeights:
         "model_version": model_version("basic", weights),
         "parameters": {"trainable": 1},
     }
-    export(Recommender(weights), description, folder)
+    export(DenseRecommender(weights), description, folder)
     return weights
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from model.cli import InputError
 from model.datasets import read_interactions
+from model.dense_recommender import DenseRecommender
 from model.fitting import Fit, Vocabulary, fit
 from model.hyperparameters import MODELS, Hyperparameters
 from model.interactions import SCHEMA
 from model.metrics import measure_parts
-from model.recommender import Recommender
 from model.splits import split_interactions
 
 SMALL = Hyperparameters("basic", epochs=2, embedding_dimension=4, hidden_units=(8, 4), batch_size=64)
@@ -63,7 +63,7 @@ def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
 def test_learns_a_checkerboard(tmp_path: Path) -> None:
     table = checkerboard()
     settings = Hyperparameters("basic", epochs=150, embedding_dimension=8, hidden_units=(32, 16), batch_size=256)
-    predict = Recommender(fit_all(table, settings, 0, tmp_path).weights).predict
+    predict = DenseRecommender(fit_all(table, settings, 0, tmp_path).weights).predict
     user, title = np.divmod(np.arange(1_600), 40)
     ratings = predict(
         np.array([f"u{number}" for number in user], object), np.array([f"t{number}" for number in title], object)
@@ -94,7 +94,7 @@ def test_the_articles_figures(movielens_dir: Path, tmp_path: Path, kind: str, lo
     assert [part.num_rows for part in split.parts.values()] == [65_336, 15_778, 18_886]
     fitted = fit(split.train, split.validation, Vocabulary.of(table), MODELS[kind], 0, tmp_path)
     assert fitted.parameters == 116_641
-    metrics = measure_parts(Recommender(fitted.weights).predict, split.parts)
+    metrics = measure_parts(DenseRecommender(fitted.weights).predict, split.parts)
     assert lowest <= metrics["test"]["rmse"] <= highest
     # What was measured after the last epoch by Keras is what the exported model says.
     assert metrics["validation"]["rmse"] == pytest.approx(fitted.history["val_rmse"][-1], abs=1e-4)

@@ -13,8 +13,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import recommender
-from model.recommender import RankerWeights, Recommender
+from model import dense_recommender
+from model.dense_recommender import DenseRecommender, RankerWeights
 from tests import oracle
 
 USERS, TITLES = 7, 11
@@ -25,7 +25,7 @@ class Loaded:
 
     def __init__(self, weights: RankerWeights, folder: Path) -> None:
         self.weights = weights
-        Recommender(weights).save(folder)
+        DenseRecommender(weights).save(folder)
         self.model = tf.saved_model.load(str(folder))
 
     def recommend(self, users, candidates, seen, k):
@@ -61,7 +61,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
     )
     made = [Loaded(weights, tmp_path_factory.mktemp("model")) for weights in (drawn, coarse)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recommender, "PAIRS_A_STEP", 8)
+        patch.setattr(dense_recommender, "PAIRS_A_STEP", 8)
         made += [Loaded(weights, tmp_path_factory.mktemp("model")) for weights in (drawn, coarse)]
     return made
 

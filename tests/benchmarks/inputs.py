@@ -44,8 +44,8 @@ def make_users(count: int, title_count: int) -> pa.Table:
 def make_model(scratch: Path, user_count: int, title_count: int) -> None:
     """The article's basic model with random weights in `scratch/model`: what it predicts is beside the point here."""
     import_tensorflow()
+    from model.dense_recommender import DenseRecommender, RankerWeights
     from model.export import export, model_version
-    from model.recommender import RankerWeights, Recommender
 
     rng = np.random.default_rng(0)
 
@@ -64,4 +64,4 @@ def make_model(scratch: Path, user_count: int, title_count: int) -> None:
     folder = scratch / "model"
     folder.mkdir()
     version = model_version("basic", weights)
-    export(Recommender(weights), {"model_kind": "basic", "score_kind": "rating", "model_version": version}, folder)
+    export(DenseRecommender(weights), {"model_kind": "basic", "score_kind": "rating", "model_version": version}, folder)
