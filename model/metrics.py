@@ -20,15 +20,20 @@ BATCH = 8_192
 
 def measure(predict: Predictor, table: pa.Table) -> Metrics:
     """Root mean squared error and mean absolute error of the predicted ratings of `table`, None where it is empty."""
-    if not table.num_rows:
+    return errors(predict_rows(predict, table), table[USER_RATING].to_numpy())
+
+
+def predict_rows(predict: Predictor, table: pa.Table) -> np.ndarray:
+    """The predicted rating of every row of `table`, `float32[rows]`."""
+    return np.concatenate([np.empty(0, np.float32), *_predictions(predict, table)])
+
+
+def errors(predicted: np.ndarray, given: np.ndarray) -> Metrics:
+    """The metrics of predicted ratings, `float[rows]`, against those given, None where there are no rows."""
+    if not len(given):
         return {"rmse": None, "mae": None, "rows": 0}
-    predicted = np.concatenate(list(_predictions(predict, table)))
-    error = predicted.astype(np.float64) - table[USER_RATING].to_numpy()
-    return {
-        "rmse": float(np.sqrt(np.mean(error**2))),
-        "mae": float(np.mean(np.abs(error))),
-        "rows": table.num_rows,
-    }
+    error = predicted.astype(np.float64) - given
+    return {"rmse": float(np.sqrt(np.mean(error**2))), "mae": float(np.mean(np.abs(error))), "rows": len(given)}
 
 
 def measure_parts(predict: Predictor, parts: Mapping[str, pa.Table]) -> dict[str, Metrics]:
