@@ -1,6 +1,6 @@
-"""Measure an exported model's error on each part of a split.
+"""Measure an exported model's predicted ratings and recommendations on a split, beside baselines.
 
-python -m model.evaluate --model_dir runs/local/model --dataset sample --split time
+python -m model.evaluate --model_dir runs/local/model --dataset sample --split last_n
 """
 
 from __future__ import annotations
@@ -8,12 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from model import datasets, splits
-from model.cli import FlagParser, run
+from model.baselines import Baselines, fit_baselines
+from model.card import write_card
+from model.card_data import card_data
+from model.cli import FlagParser, InputError, run
+from model.contract import TRAINING_FOLDER
+from model.evaluation import evaluate_ranking
+from model.evaluation_text import render_ranking, render_ratings
 from model.interactions import digest
-from model.metrics import measure_parts, render
+from model.metrics import render
 from model.quiet import import_tensorflow
+from model.rating_evaluation import evaluate_ratings, fit_rating_baselines
 from model.saved_model import check_files, read_description
 
 
@@ -21,15 +29,22 @@ def build_parser() -> FlagParser:
     """The flags of this command."""
     parser = FlagParser(prog="python -m model.evaluate", description="Measure an exported model on a dataset.")
     parser.add_argument("--model_dir", type=Path, default=Path("runs/local/model"), help="the exported model's folder")
-    parser.add_argument("--seed", type=int, default=0, help="of the random split; give the one that training had")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the random split, where training's is to be given, and of what is drawn"
+    )
+    parser.add_argument("--k", type=int, default=10, help="how many titles a user is recommended")
+    parser.add_argument("--no_baselines", action="store_true", help="measure the model alone")
+    parser.add_argument("--max_users", type=int, help="measure lists of so many users, drawn at random; default all")
+    parser.add_argument("--card", type=Path, metavar="FILE.html", help="write a model card, a page to read")
     datasets.add_flags(parser)
     splits.add_flags(parser)
     return parser
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print the errors as a table, and as JSON on the last line."""
+    """Print protocol and figures as tables, and as JSON on the last line."""
     args = build_parser().parse_args(argv)
+    _check(args.k, args.max_users, args.card)
     description = read_description(args.model_dir)
     check_files(args.model_dir, description["files"])
     interactions = datasets.read_from_flags(args)
@@ -37,15 +52,50 @@ def main(argv: Sequence[str]) -> None:
 
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
     import_tensorflow()
-    from model.recommender import load_predictor
+    from model.serving import load_functions
 
-    metrics = measure_parts(load_predictor(args.model_dir), split.parts)
+    predict, recommend = load_functions(args.model_dir)
+    alone = args.no_baselines or not split.train.num_rows
+    baselines = Baselines({}, {}) if alone else fit_baselines(split, args.seed)
     print(f"{description['model_kind']} {description['model_version']} on {interactions.source}, {split.name} split")
-    print(render(metrics))
+    ratings = evaluate_ratings(predict, split, {} if alone else fit_rating_baselines(split))
+    print(render(ratings.parts), "", render_ratings(ratings), "", sep="\n", flush=True)
+    ranking = evaluate_ranking(
+        recommend,
+        split,
+        baselines.recommenders,
+        args.k,
+        args.seed,
+        max_users=args.max_users,
+        left_out=baselines.left_out,
+    )
+    print(render_ranking(ranking) if ranking else "no user has a held-out title to be found: lists are not measured")
     trained_on = description.get("trained_on", {})
     if trained_on.get("digest") != digest(split.train):
-        print(f"The model was trained on {trained_on.get('rows', 0):,} rows that are not this split's train part.")
-    print(json.dumps(metrics))
+        print(
+            f"The model was trained on {trained_on.get('rows', 0):,} rows that are not this split's train part: "
+            "it may have seen what is held out here."
+        )
+    measured: dict[str, Any] = {"ratings": ratings.as_dict(), "ranking": ranking.as_dict() if ranking else None}
+    if args.card:
+        data = card_data(recommend, predict, split, args.seed)
+        write_card(args.card, description, measured["ranking"], measured["ratings"], _history(args.model_dir), data)
+        print(f"the model card is {args.card}")
+    print(json.dumps(measured))
+
+
+def _check(k: int, max_users: int | None, card: Path | None) -> None:
+    for flag, value in (("--k", k), ("--max_users", max_users)):
+        if value is not None and value < 1:
+            raise InputError(f"{flag} {value}: give a whole number from 1")
+    if card and not card.parent.is_dir():
+        raise InputError(f"--card {card}: there is no folder {card.parent}; make it or name another")
+
+
+def _history(model_dir: Path) -> dict[str, list[float]]:
+    """The learning curves that training left beside the model, empty where it left none."""
+    path = model_dir / TRAINING_FOLDER / "history.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class UserMetrics:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over users, and where it would lie, in 95 of 100 cases, had other users of the kind been drawn."""
+    """A mean over users, and the range that holds 95 of 100 means of as many users drawn anew from them."""
 
     mean: float
     low: float
@@ -123,7 +123,7 @@ def mean_percentile(times: np.ndarray, owners: np.ndarray) -> float | None:
     return _weighted_mean(popularity_percentiles(owners), times)
 
 
-def exposure_curve(times: np.ndarray, points: int = 51) -> list[float]:
+def exposure_curve(times: np.ndarray, points: int = 101) -> list[float]:
     """The share of all recommendations that goes to the most recommended titles: a Lorenz curve from the top.
 
     Point i is the share that the first i / (points - 1) of the catalogue gets; a straight line were all alike.
