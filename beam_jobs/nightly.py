@@ -10,6 +10,7 @@ make by themselves, so this command may end, or be ended, once the second is sub
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import logging
 import shlex
@@ -79,6 +80,9 @@ def plan(args: argparse.Namespace, further: Sequence[str]) -> list[Job]:
     cloud = ["--runner=DataflowRunner", *cloud_flags.to_beam(args, machine)]
     if _packages_travel(args):
         cloud.append(f"--setup_file={args.setup_file or package.SETUP_FILE}")
+    if importlib.util.find_spec("pip") is None:
+        # Beam would ask pip which packages are installed here, to keep the list beside the job.
+        cloud.append("--experiments=disable_logging_submission_environment")
     suffix = f"{run_date.replace('-', '')}-{uuid.uuid4().hex[:6]}"
     users, candidates = args.users, args.candidates
     _, beams = score.build_parser().parse_known_args(_required(score.build_parser()) + list(further))
