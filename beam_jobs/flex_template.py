@@ -9,7 +9,10 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, PipelineOptions, WorkerOptions
 
-from model.cli import InputError, RunError
+from model.cli import FlagParser, InputError, RunError
+
+WAYS = ("dataflow_endpoint", "impersonate_service_account")
+"""Flags that say how Google is spoken to, which is no matter of the template's; `--no_auth` is one as well."""
 
 
 def launch_request(path: str, parameters: Mapping[str, str], options: PipelineOptions) -> dict[str, Any]:
@@ -95,6 +98,11 @@ def launch(request: Mapping[str, Any], options: PipelineOptions) -> Any:
 
 def parameters_of(flags: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Flags, each with a value, as parameters of a template. Raises InputError for one that it does not have."""
+    ways = FlagParser(prog="")
+    for name in WAYS:
+        ways.add_argument(f"--{name}")
+    ways.add_argument("--no_auth", action="store_true")
+    _, flags = ways.parse_known_args(flags)
     words = [word for flag in flags for word in flag.split("=", 1)]
     parameters = {}
     for flag, value in itertools.zip_longest(words[::2], words[1::2]):
