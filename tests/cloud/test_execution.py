@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +15,9 @@ from pyarrow import parquet
 
 from beam_jobs import prepare, score
 from tests import jobs
-from tests.cloud.conftest import RunDataflow
+from tests.cloud.conftest import TOP, RunDataflow, Submit
 from tests.cloud.execution import Execution
+from tests.cloud.launcher import Launcher
 from tests.cloud.service import DataflowService
 from tests.cloud.storage import BUCKET, Storage
 from tests.cloud.workers import WorkerEnvironment
@@ -111,20 +116,69 @@ def test_a_job_that_fails_publishes_nothing(
 
     service.perform = replace_model
     done = run_dataflow(*inputs)
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 2, done.stderr
+    assert re.search(r"^error: gs://.*/model: holds another now, not \S+ as when the run began; ", done.stderr, re.M)
+    assert service.jobs[0].job_id in done.stdout.splitlines()[-2]
     assert not storage.list("recommendations")
 
 
-def test_a_worker_has_no_libraries_of_training(
-    run_dataflow: RunDataflow, execution: Execution, workers: WorkerEnvironment, inputs: list[str]
+@pytest.fixture(scope="session")
+def expected(local_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    """What DirectRunner publishes of `inputs`."""
+    output = tmp_path_factory.mktemp("expected")
+    tables = (f"--users={local_inputs}/users/*.parquet", f"--candidates={local_inputs}/candidates/*.parquet")
+    score.main([f"--model={local_inputs}/model", *tables, f"--output={output}", "--top_n=5", "--run_date=2026-11-24"])
+    return rows(output)
+
+
+def test_a_flex_template_publishes_the_same(
+    submit: Submit,
+    inputs: list[str],
+    execution: Execution,
+    workers: WorkerEnvironment,
+    service: DataflowService,
+    storage: Storage,
+    environment: dict[str, str],
+    expected: pa.Table,
+    tmp_path: Path,
 ) -> None:
-    assert run_dataflow(*inputs).returncode == 0
+    workers.install_checkout()
+    service.launch = Launcher(storage, workers, environment, tmp_path).launch
+    submit(*inputs, f"--flex_template=gs://{BUCKET}/t.json", "--sdk_container_image=example.com/template:1")
+    assert [job.state for job in service.jobs] == ["JOB_STATE_DONE"]
+    storage.download("recommendations", tmp_path / "cloud" / "recommendations")
+    assert rows(tmp_path / "cloud").equals(expected)
+
+
+def test_the_job_alone_as_a_program_publishes_the_same_and_its_workers_have_no_libraries_of_training(
+    inputs: list[str],
+    execution: Execution,
+    workers: WorkerEnvironment,
+    service: DataflowService,
+    storage: Storage,
+    environment: dict[str, str],
+    expected: pa.Table,
+    tmp_path: Path,
+) -> None:
+    """`python -m beam_jobs.score`, whose classes are in a module that no worker has by that name."""
+    beams = (f"--dataflow_endpoint={service.address}", f"--temp_location=gs://{BUCKET}/t", "--runner=DataflowRunner")
+    subprocess.run(
+        [sys.executable, "-m", "beam_jobs.score", *inputs, *beams, f"--setup_file={TOP / 'setup.py'}"],
+        env={**os.environ, **environment, "PYTHONPATH": str(TOP)},
+        cwd=tmp_path,
+        check=True,
+    )
+    storage.download("recommendations", tmp_path / "cloud" / "recommendations")
+    assert rows(tmp_path / "cloud").equals(expected)
+
     script = (
         "import sys, importlib.util, beam_jobs.score, beam_jobs.prepare, beam_jobs.ranker\n"
-        f"print([name for name in {UNWANTED} if importlib.util.find_spec(name) or name in sys.modules])\n"
+        f"print([name for name in {UNWANTED} if importlib.util.find_spec(name)])\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('keras', 'tensorflow')])\n"
+        "import tensorflow\n"
+        "print([name for name in sys.modules if name.split('.')[0] == 'keras'])\n"
         "print(beam_jobs.score.__file__)"
     )
-    unwanted, loaded, place = workers.run("-c", script).splitlines()
-    assert (unwanted, loaded) == ("[]", "[]")
+    unwanted, loaded, keras, place = workers.run("-c", script).splitlines()
+    assert (unwanted, loaded, keras) == ("[]", "[]", "[]")
     assert place.startswith(str(workers.folder))

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,11 +46,18 @@ class WorkerEnvironment:
             _call(self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
 
     def install_package(self, sdist: Path) -> None:
-        """A staged package with what it requires, for which there is no index: it is all there, or this fails."""
+        """A staged package. What it requires must be there already, as no index is asked; `pip check` says so."""
         arguments = ["--no-index", "--no-build-isolation", "--force-reinstall", "--no-deps", str(sdist)]
         _call(self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
-        _call(self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "nightrank")
         _call(self.python, "-m", "pip", "check", "--disable-pip-version-check")
+
+    def install_checkout(self) -> None:
+        """The package as the image has it, by way of its source distribution."""
+        with tempfile.TemporaryDirectory() as folder:
+            flags = ["egg_info", "--egg-base", folder, "sdist", "--dist-dir", folder]
+            subprocess.run([sys.executable, "setup.py", "-q", *flags], cwd=TOP, check=True)
+            [sdist] = Path(folder).glob("*.tar.gz")
+            self.install_package(sdist)
 
     def run(self, *arguments: str) -> str:
         """What its Python prints."""
