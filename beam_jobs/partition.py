@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from model.contract import USER_ID
 
-ROWS_A_PARTITION = 2_000_000
-"""What one worker holds at a time after a shuffle: some hundred megabytes of interactions or recommendations."""
+ROWS_A_PARTITION = 250_000
+"""What one worker holds at a time after a shuffle: some 20 MiB, as Flink keeps a whole partition on its heap."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 

@@ -14,13 +14,13 @@ import pyarrow as pa
 
 from beam_jobs import files
 from model.cli import InputError
-from model.contract import KNOWN_SIGNATURE, RECOMMEND_SIGNATURE, SIGNATURES
+from model.contract import KNOWN_SIGNATURE, RATE_SIGNATURE, RECOMMEND_SIGNATURE, SIGNATURES, USER_RATING
 from model.quiet import import_tensorflow
 from model.saved_model import check_files, read_description
 
 
 class Ranker:
-    """The three signatures of an exported model as methods.
+    """The signatures of an exported model as methods.
 
     Args:
       folder: the model's folder, local.
@@ -43,6 +43,7 @@ class Ranker:
             raise InputError(f"{folder}: TensorFlow cannot load this SavedModel ({reason}); train it anew") from None
         _check_signatures(self._model.signatures, folder)
         self._recommend = self._model.signatures[RECOMMEND_SIGNATURE]
+        self._rate_recommended = self._model.signatures[RATE_SIGNATURE]
         self._known_users = self._model.signatures[KNOWN_SIGNATURE]
 
     def recommend(
@@ -68,6 +69,18 @@ class Ranker:
             k=self._tensorflow.constant(k, self._tensorflow.int32),
         )
         return best["index"].numpy(), best["score"].numpy()
+
+    def rate(self, user_ids: pa.Array, candidates: Any, index: np.ndarray) -> np.ndarray:
+        """`float32[B, k]`, the predicted ratings of what `recommend` found; of an index of -1 it means nothing."""
+        rated = self._rate_recommended(
+            user_id=self.strings(user_ids), candidates=candidates, index=self._tensorflow.constant(index)
+        )
+        return rated[USER_RATING].numpy()
+
+    @property
+    def ranks_by_rating(self) -> bool:
+        """Whether scores are predicted ratings."""
+        return self.description["score_kind"] == "rating"
 
     def knows(self, user_ids: pa.Array) -> np.ndarray:
         """`bool[B]`, whether the model was trained on interactions of each user."""

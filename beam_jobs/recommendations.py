@@ -80,7 +80,8 @@ def recommend(
     given = index >= 0
     if selection.min_score is not None:
         given &= score >= np.float32(selection.min_score)
-    rows = _rows(user_ids, index, score, given, known, candidates.titles, ranker.description["model_version"])
+    rating = score if ranker.ranks_by_rating else ranker.rate(user_ids, candidates.tensor, index)
+    rows = _rows(user_ids, index, score, rating, given, known, candidates.titles, ranker.description["model_version"])
     return rows, {
         "users_read": users.num_rows,
         "users_rejected_no_user_id": users.num_rows - accepted.num_rows,
@@ -97,23 +98,22 @@ def _rows(
     user_ids: pa.Array,
     index: np.ndarray,
     score: np.ndarray,
+    rating: np.ndarray,
     given: np.ndarray,
     known: np.ndarray,
     titles: pa.Array,
     model_version: str,
 ) -> pa.Table:
-    """One row for each place of `index` and `score`, `[B, k]`, where `given` is true; in each row of it a prefix."""
+    """One row for each place of `index`, `score` and `rating`, `[B, k]`, where `given` is true, a prefix of each row."""
     user, place = np.nonzero(given)
-    scores = pa.array(score[given], pa.float32())
     sources = pa.array([SOURCE_COLD_START, SOURCE_MODEL], pa.string())
     return pa.table(
         [
             user_ids.take(pa.array(user)),
             pa.array(place + 1, pa.int32()),
             titles.take(pa.array(index[given])),
-            scores,
-            # A rating model ranks by the rating that it predicts.
-            scores,
+            pa.array(score[given], pa.float32()),
+            pa.array(rating[given], pa.float32()),
             sources.take(pa.array(known[user].astype(np.int8))),
             pa.repeat(pa.scalar(model_version, pa.string()), len(user)),
         ],

@@ -26,6 +26,10 @@ RECOMMEND_SIGNATURE = "recommend"
 KNOWN_SIGNATURE = "known_users"
 """`user_id: string[B]` -> `known: bool[B]`, whether the user was among those the model was trained on."""
 
+RATE_SIGNATURE = "rate_recommended"
+"""`user_id: string[B]`, `candidates: string[M]`, `index: int32[B, k]` as `recommend` returned it -> `user_rating:
+float32[B, k]`, the predicted rating of each; of an index of -1 it means nothing."""
+
 SIGNATURES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     SERVING_SIGNATURE: (frozenset({USER_ID, MOVIE_TITLE}), frozenset({USER_RATING})),
     RECOMMEND_SIGNATURE: (
@@ -33,6 +37,7 @@ SIGNATURES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         frozenset({"index", "score"}),
     ),
     KNOWN_SIGNATURE: (frozenset({USER_ID}), frozenset({"known"})),
+    RATE_SIGNATURE: (frozenset({USER_ID, "candidates", "index"}), frozenset({USER_RATING})),
 }
 """Input and output names of each signature."""
 

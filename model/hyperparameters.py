@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from model.cli import InputError
+from model.closeness import Closeness
+
+
+@dataclass(frozen=True)
+class RelevanceSettings:
+    """How the ranker by relevance is made and fitted."""
+
+    closeness: Closeness = field(default_factory=Closeness)
+    epochs: int = 4
+    """Of the towers; the vectors in closed form take none."""
+    learning_rate: float = 0.05
+    """Of Adam."""
+    batch_size: int = 2_048
+    temperature: float = 0.05
+    """Divides the scores in the softmax; vectors in closed form have scores of some hundredths."""
+    hidden_users: float = 0.5
+    hidden_titles: float = 0.2
+    """Shares of the examples in which a tower stands in."""
+    hidden_features: float = 0.2
+    """Share of the examples in which it is not told what is known."""
+    user_prior: float = 1.0
+    title_prior: float = 1.0
+    """Interactions at which a tower counts as much as the vector in closed form counts after that."""
 
 
 @dataclass(frozen=True)

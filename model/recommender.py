@@ -13,6 +13,7 @@ import tensorflow as tf
 from model.contract import (
     KNOWN_SIGNATURE,
     MOVIE_TITLE,
+    RATE_SIGNATURE,
     RECOMMEND_SIGNATURE,
     SERVING_SIGNATURE,
     USER_ID,
@@ -181,6 +182,31 @@ class Recommender(tf.Module):
         index = tf.pad(tf.reshape(index, [blocks * block, depth])[:users], missing, constant_values=-1)
         return {"index": tf.where(score == -np.inf, -1, index), "score": score}
 
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "user_id"),
+            tf.TensorSpec([None], tf.string, "candidates"),
+            tf.TensorSpec([None, None], tf.int32, "index"),
+        ]
+    )
+    def rate_recommended(self, user_id: tf.Tensor, candidates: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The predicted ratings of what `recommend` found: what is not ranked by costs little for the winners alone.
+
+        Args:
+          user_id: `string[B]`
+          candidates: `string[M]`, M at least 1.
+          index: `int32[B, k]`, positions in the candidates; what comes out for -1 means nothing.
+
+        Returns:
+          `user_rating: float32[B, k]`, as `serving_default` predicts each pair.
+        """
+        shape = tf.shape(index)
+        places = tf.reshape(tf.maximum(index, 0), [-1])
+        user_rows = tf.repeat(self.user_rows.lookup(user_id), shape[1])
+        title_rows = tf.gather(self.title_rows.lookup(candidates), places)
+        ratings = self.rate(at_least(2, user_rows, filler=0), at_least(2, title_rows, filler=0))
+        return {USER_RATING: tf.reshape(ratings[: shape[0] * shape[1]], shape)}
+
     def predict(self, user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
         """The predicted ratings, `float32[B]`, of B user ids and B titles."""
         return _predict(self.serving_default, user_id, movie_title)
@@ -191,6 +217,7 @@ class Recommender(tf.Module):
             SERVING_SIGNATURE: self.serving_default,
             RECOMMEND_SIGNATURE: self.recommend,
             KNOWN_SIGNATURE: self.known_users,
+            RATE_SIGNATURE: self.rate_recommended,
         }
         tf.saved_model.save(self, str(folder), signatures)
 

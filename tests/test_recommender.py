@@ -157,6 +157,6 @@ def test_loads_where_there_is_tensorflow_and_nothing_of_ours(tmp_path: Path) -> 
         check=True,
     )
     signatures, rating, imported = done.stdout.splitlines()
-    assert signatures == "known_users recommend serving_default"
+    assert signatures == "known_users rate_recommended recommend serving_default"
     assert float(rating) == pytest.approx(oracle.ratings(weights, ["u0"], ["t1"])[0, 0], abs=1e-4)
     assert imported == "[]"
