@@ -1,0 +1,298 @@
+"""The rating model: variational matrix factorization on side features, exported as one pair of biases and vectors.
+
+With S members and D factors, member s says of user u and title i that
+
+    rating = mean + a[u] + b[i] + p[u] . q[i] + noise,      noise ~ N(0, sigma^2)
+
+where (p[u], a[u]) ~ N(W x[u], diag(tau^2)) for the side features x[u], and titles likewise: how far a user departs
+from people like them is a matter of how much they have rated, and whoever has rated nothing is exactly the prediction
+from their side features. Every unknown, W among them, has a Gaussian posterior of its own, independent of the others,
+and sigma and each factor's tau are fitted with them, so that there is no weight decay to tune. What is minimized is the
+negative evidence lower bound a row, in closed form. The ratings of the members are averaged.
+
+Sources: Lim and Teh, "Variational Bayesian approach to movie rating prediction" (2007), for the posterior; Park et al.,
+"Hierarchical Bayesian matrix factorization with side information" (2013), for the priors.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
+from model.fitting import Vocabulary
+from model.side_features import title_features, user_features
+
+EVALUATION_BATCH = 16_384
+SHUFFLE_SEED_OFFSET = 1
+"""Keeps the order of rows and the initial weights from being drawn from one stream."""
+
+
+@dataclass(frozen=True)
+class RatingSettings:
+    """What a rating model is made with and how it is fitted; the defaults were chosen by `python -m model.tune`."""
+
+    members: int = 4
+    """S, fitted side by side from different starts; the average of their ratings is what counts."""
+    factors: int = 16
+    """D; the fit closes those it has no use for."""
+    epochs: int = 40
+    warm_up: float = 0.5
+    """The share of the epochs over which the prior's weight rises to 1; at full weight from the start it closes
+    factors before they have learned anything (Sonderby et al., "Ladder variational autoencoders", 2016)."""
+    learning_rate: float = 0.03
+    """Of Adam at its start; falls to a twentieth along a cosine."""
+    batch_size: int = 16_384
+    initial_scale: float = 0.1
+    """Deviation of the means' starting values."""
+
+    def __post_init__(self) -> None:
+        if min(self.members, self.factors, self.epochs, self.batch_size) < 1:
+            raise ValueError(f"{self}: members, factors, epochs and batch_size must be at least 1")
+
+
+@dataclass(frozen=True)
+class RatingFactors:
+    """A fitted model of U users and M titles; row 0 is whoever and whatever is not in the vocabulary. All float32."""
+
+    mean: float
+    low: float
+    high: float
+    """The least and the greatest rating in training, which no prediction passes."""
+    user_bias: np.ndarray
+    """`[U + 1]`"""
+    title_bias: np.ndarray
+    """`[M + 1]`"""
+    user_vectors: np.ndarray
+    """`[U + 1, F]`"""
+    title_vectors: np.ndarray
+    """`[M + 1, F]`"""
+
+    def predict(self, user_rows: np.ndarray, title_rows: np.ndarray) -> np.ndarray:
+        """`mean + user_bias + title_bias + user_vectors . title_vectors` within [low, high], `float32[B]`."""
+        product = np.einsum("bf,bf->b", self.user_vectors[user_rows], self.title_vectors[title_rows])
+        rating = self.mean + self.user_bias[user_rows] + self.title_bias[title_rows] + product
+        return np.clip(rating, self.low, self.high).astype(np.float32)
+
+
+class Gaussians(tf.Module):
+    """Unknowns of shape `[n, S, E]`, each a priori N(0, tau[S, E]^2) and a posteriori N(mean, deviation^2)."""
+
+    def __init__(self, shape: tuple[int, int, int], scale: float, tau: float, deviation: float) -> None:
+        super().__init__()
+        self.mean = tf.Variable(tf.random.normal(shape, stddev=scale), name="mean")
+        self.log_deviation = tf.Variable(tf.fill(shape, tf.math.log(deviation)), name="log_deviation")
+        self.log_tau = tf.Variable(tf.fill(shape[1:], tf.math.log(tau)), name="log_tau")
+
+    @property
+    def variance(self) -> tf.Tensor:
+        """`float32[n, S, E]`, of the posterior."""
+        return tf.exp(2 * self.log_deviation)
+
+    def divergence(self) -> tf.Tensor:
+        """The Kullback-Leibler divergence of the posterior from the prior, summed over all unknowns, a scalar."""
+        squares = (tf.square(self.mean) + self.variance) * tf.exp(-2 * self.log_tau)
+        return tf.reduce_sum((squares - 1) / 2 - self.log_deviation + self.log_tau)
+
+
+class Tower(tf.Module):
+    """A Gaussian vector for each of n users or titles: what side features say, and what is the row's own."""
+
+    def __init__(self, features: np.ndarray, settings: RatingSettings) -> None:
+        """`features`: `float32[n, K]`."""
+        super().__init__()
+        self._features = tf.constant(features, tf.float32)
+        shape = (settings.members, settings.factors + 1)
+        self.own = Gaussians((features.shape[0], *shape), settings.initial_scale, tau=0.3, deviation=0.2)
+        self.side = Gaussians((features.shape[1], *shape), settings.initial_scale / 10, tau=0.2, deviation=0.05)
+
+    def moments(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Means and variances, `float32[n, S, D + 1]` each; the last place is the bias."""
+        mean = self.own.mean + tf.tensordot(self._features, self.side.mean, 1)
+        return mean, self.own.variance + tf.tensordot(tf.square(self._features), self.side.variance, 1)
+
+    def divergence(self) -> tf.Tensor:
+        """Of everything in the tower, a scalar."""
+        return self.own.divergence() + self.side.divergence()
+
+    def expected(self, trained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors `[n, S * D]`, each member's a share of an average, and biases `[n]`.
+
+        Rows that are not `trained: bool[n]` are what side features say: the posterior of a row without ratings is its
+        prior, which the optimizer only comes near to.
+        """
+        own = self.own.mean.numpy() * trained[:, None, None]
+        mean = own + np.tensordot(self._features.numpy(), self.side.mean.numpy(), 1)
+        members = mean.shape[1]
+        vectors = mean[:, :, :-1].reshape(len(mean), -1) / np.sqrt(members)
+        return vectors.astype(np.float32), mean[:, :, -1].mean(axis=1).astype(np.float32)
+
+
+class RatingModel(tfrs.Model):
+    """Predicts the rating of pairs given as rows of the vocabulary.
+
+    Takes a batch of features, `user_row: int32[B]` and `title_row: int32[B]`, and for the loss `user_rating:
+    float32[B]` among them; returns `float32[B]`. It can be a part of a model of several tasks.
+    """
+
+    def __init__(
+        self, user_side: np.ndarray, title_side: np.ndarray, mean: float, rows: int, settings: RatingSettings
+    ) -> None:
+        """Make a model to be fitted.
+
+        Args:
+          user_side: `float32[U + 1, K]`, as `with_constant` makes it.
+          title_side: `float32[M + 1, L]`, likewise.
+          mean: of the ratings.
+          rows: how many there are to fit to; the prior weighs as much as the evidence of one pass over them.
+          settings: of the model.
+        """
+        super().__init__()
+        self.user_tower = Tower(user_side, settings)
+        self.title_tower = Tower(title_side, settings)
+        self.log_sigma = tf.Variable(0.0, name="log_sigma")
+        self.prior_weight = tf.Variable(1.0, trainable=False, name="prior_weight")
+        self._mean, self._scale = mean, 1 / (rows * settings.members)
+        self.task = tfrs.tasks.Ranking(
+            loss=tf.keras.losses.MeanSquaredError(), metrics=[tf.keras.metrics.RootMeanSquaredError(name="rmse")]
+        )
+
+    def call(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The predicted rating of each pair, `float32[B]`."""
+        ratings, _ = self._moments(features)
+        return tf.reduce_mean(ratings, axis=1)
+
+    def compute_loss(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """The negative evidence lower bound a row and a member, a scalar."""
+        ratings, variances = self._moments(features)
+        error = self.task(labels=features[USER_RATING], predictions=tf.reduce_mean(ratings, axis=1))
+        # The members' mean squared error is that of their average and their variance about it.
+        error += tf.reduce_mean(tf.math.reduce_variance(ratings, axis=1)) + tf.reduce_mean(variances)
+        divergence = self.user_tower.divergence() + self.title_tower.divergence()
+        evidence = error * tf.exp(-2 * self.log_sigma) / 2 + self.log_sigma
+        return evidence + self.prior_weight * self._scale * divergence
+
+    def _moments(self, features: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and variance of what each member says, without the noise: `float32[B, S]` each."""
+        user, user_variance = (tf.gather(part, features["user_row"]) for part in self.user_tower.moments())
+        title, title_variance = (tf.gather(part, features["title_row"]) for part in self.title_tower.moments())
+        bias = user[..., -1] + title[..., -1]
+        bias_variance = user_variance[..., -1] + title_variance[..., -1]
+        user, user_variance, title, title_variance = (
+            part[..., :-1] for part in (user, user_variance, title, title_variance)
+        )
+        products = user_variance * (tf.square(title) + title_variance) + tf.square(user) * title_variance
+        ratings = self._mean + bias + tf.reduce_sum(user * title, axis=-1)
+        return ratings, bias_variance + tf.reduce_sum(products, axis=-1)
+
+
+def fit_rating(
+    train: pa.Table,
+    validation: pa.Table,
+    vocabulary: Vocabulary,
+    settings: RatingSettings,
+    seed: int,
+    tensorboard: Path | None,
+    described: pa.Table | None = None,
+) -> tuple[RatingFactors, dict[str, list[float]]]:
+    """Fit a `RatingModel` to `train`, the same for the same rows in any order, settings and seed.
+
+    Args:
+      train: of `model.interactions.SCHEMA`, with side columns or without; at least one row.
+      validation: likewise; may be empty. Its error is reported and nothing else is taken from it but side columns.
+      vocabulary: of everything that is to have a row; what has no row in `train` is known by its side features.
+      settings: of the model.
+      seed: of the starting values and of the order of rows.
+      tensorboard: where to log, or None.
+      described: interactions whose side columns describe users and titles; `train` and `validation` unless given.
+        Users whose only rows are elsewhere are described nowhere else. Ratings in it are not read.
+
+    Returns:
+      The factors, and by the name of each metric a value an epoch.
+    """
+    tf.keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    described = pa.concat_tables([train, validation], promote_options="default") if described is None else described
+    rows = _rows(_shuffled(train, seed + SHUFFLE_SEED_OFFSET), vocabulary)
+    ratings = rows[USER_RATING]
+    mean = float(ratings.mean(dtype=np.float64))
+    model = RatingModel(
+        with_constant(user_features(described, vocabulary.users)),
+        with_constant(title_features(described, vocabulary.titles)),
+        mean,
+        train.num_rows,
+        settings,
+    )
+    steps = settings.epochs * -(-train.num_rows // settings.batch_size)
+    rate = tf.keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.05)
+    # Gradients of a factorization change direction as factors take shape; a longer memory of their squares lags behind.
+    model.compile(optimizer=tf.keras.optimizers.Adam(rate, beta_2=0.99))
+
+    def warm_up(epoch: int, _: object = None) -> None:
+        model.prior_weight.assign(min(1.0, (epoch + 1) / (settings.warm_up * settings.epochs + 1)))
+
+    callbacks = [tf.keras.callbacks.LambdaCallback(on_epoch_begin=warm_up)]
+    if tensorboard is not None:
+        callbacks.append(tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False))
+    data = tf.data.Dataset.from_tensor_slices(rows).batch(settings.batch_size).cache()
+    held_out = tf.data.Dataset.from_tensor_slices(_rows(validation, vocabulary)).batch(EVALUATION_BATCH).cache()
+    history = model.fit(
+        data,
+        validation_data=held_out if validation.num_rows else None,
+        epochs=settings.epochs,
+        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=callbacks,
+    )
+    user_vectors, user_bias = model.user_tower.expected(_occurs(rows["user_row"], len(vocabulary.users)))
+    title_vectors, title_bias = model.title_tower.expected(_occurs(rows["title_row"], len(vocabulary.titles)))
+    factors = RatingFactors(
+        mean, float(ratings.min()), float(ratings.max()), user_bias, title_bias, user_vectors, title_vectors
+    )
+    return factors, {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def with_constant(features: np.ndarray) -> np.ndarray:
+    """`float32[n, K]` -> `float32[n + 1, K + 1]`, ready for a tower.
+
+    Columns are centred on the rows that are described at all. Row 0, the unknown, and those of which nothing is known
+    are then zeros, the average. The constant carries what all rows share.
+    """
+    known = features.any(axis=1)
+    centred = np.zeros_like(features)
+    if known.any():
+        centred[known] = features[known] - features[known].mean(axis=0)
+    return np.pad(np.pad(centred, [(1, 0), (0, 0)]), [(0, 0), (1, 0)], constant_values=1)
+
+
+def _occurs(rows: np.ndarray, size: int) -> np.ndarray:
+    """`bool[size + 1]`: whether a row of the vocabulary is among `rows`; never row 0."""
+    occurs = np.bincount(rows, minlength=size + 1) > 0
+    occurs[0] = False
+    return occurs
+
+
+def _shuffled(table: pa.Table, seed: int) -> pa.Table:
+    columns = (TIMESTAMP, USER_ID, MOVIE_TITLE, USER_RATING)
+    in_order = pc.sort_indices(table, [(name, "ascending") for name in columns]).to_numpy()
+    return table.take(np.random.default_rng(seed).permutation(in_order))
+
+
+def _rows(table: pa.Table, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+    """What a `RatingModel` takes; 0 for whatever is not in the vocabulary."""
+
+    def places(column: pa.ChunkedArray, words: pa.Array) -> np.ndarray:
+        return pc.fill_null(pc.add(pc.index_in(column, value_set=words), 1), 0).to_numpy()
+
+    return {
+        "user_row": places(table[USER_ID], pa.array(vocabulary.users, pa.string())),
+        "title_row": places(table[MOVIE_TITLE], pa.array(vocabulary.titles, pa.string())),
+        USER_RATING: table[USER_RATING].to_numpy(),
+    }
