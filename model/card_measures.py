@@ -47,7 +47,7 @@ def lists_section(ranking: Report) -> str:
         parts += [
             "<h3>How much better or worse than each simple method</h3>",
             paragraph(
-                "Difference in list quality, user by user. Right of zero, the black line, the model is better; where a bar "
+                "Difference in list quality, user by user. Right of zero the model is better; where a bar "
                 "crosses it, chance may be the reason. The best simple method: "
                 f"{LABELS.get(ranking['best_baseline'], '')}.",
                 "note",

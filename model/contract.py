@@ -13,6 +13,9 @@ SEEN = "seen"
 MODEL_FILE = "model.json"
 """Written last into a model's folder; describes the SavedModel beside it."""
 
+CARD_FILE = "model_card.html"
+"""Beside `model.json`, for people; no part of the SavedModel."""
+
 TRAINING_FOLDER = "training"
 """History, learning curve and TensorBoard logs, inside the model's folder but no part of the SavedModel."""
 

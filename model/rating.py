@@ -29,34 +29,12 @@ import tensorflow_recommenders as tfrs
 
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
 from model.fitting import Vocabulary
+from model.hyperparameters import RatingSettings
 from model.side_features import title_features, user_features
 
 EVALUATION_BATCH = 16_384
 SHUFFLE_SEED_OFFSET = 1
 """Keeps the order of rows and the initial weights from being drawn from one stream."""
-
-
-@dataclass(frozen=True)
-class RatingSettings:
-    """What a rating model is made with and how it is fitted; the defaults were chosen by `python -m model.tune`."""
-
-    members: int = 4
-    """S, fitted side by side from different starts; the average of their ratings is what counts."""
-    factors: int = 16
-    """D; the fit closes those it has no use for."""
-    epochs: int = 40
-    warm_up: float = 0.5
-    """The share of the epochs over which the prior's weight rises to 1; at full weight from the start it closes
-    factors before they have learned anything (Sonderby et al., "Ladder variational autoencoders", 2016)."""
-    learning_rate: float = 0.03
-    """Of Adam at its start; falls to a twentieth along a cosine."""
-    batch_size: int = 16_384
-    initial_scale: float = 0.1
-    """Deviation of the means' starting values."""
-
-    def __post_init__(self) -> None:
-        if min(self.members, self.factors, self.epochs, self.batch_size) < 1:
-            raise ValueError(f"{self}: members, factors, epochs and batch_size must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.cli import InputError
-from model.contract import MODEL_FILE, SCORE_KINDS, TRAINING_FOLDER
+from model.contract import CARD_FILE, MODEL_FILE, SCORE_KINDS, TRAINING_FOLDER
 
 REMEDY = "give the folder that `python -m model.train --model_dir` wrote"
 REQUIRED_FIELDS = ("model_kind", "score_kind", "model_version", "files")
@@ -69,7 +69,7 @@ def check_files(folder: Path, described: Mapping[str, str]) -> None:
 def _files(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != MODEL_FILE and not name.startswith(f"{TRAINING_FOLDER}/"):
+        if path.is_file() and name not in (MODEL_FILE, CARD_FILE) and not name.startswith(f"{TRAINING_FOLDER}/"):
             yield name
 
 

@@ -36,6 +36,10 @@ class Split:
         """The parts by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    def described(self) -> pa.Table:
+        """The rows of all parts, train first, with every column that any of them has."""
+        return pa.concat_tables(self.parts.values(), promote_options="default")
+
     def everything(self) -> pa.Table:
         """The rows of all parts, train first, the columns of `model.interactions.SCHEMA` alone."""
         return pa.concat_tables([part.select(SCHEMA.names) for part in self.parts.values()])
@@ -85,24 +89,27 @@ def split_interactions(
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how to split."""
-    parser.add_argument("--split", choices=NAMES, default="time", help="how interactions are set aside for measuring")
+    parser.add_argument(
+        "--split", choices=NAMES, help="how interactions are set aside for measuring; the default depends on the model"
+    )
     parser.add_argument("--last_n", type=int, default=5, help="a user's interactions set aside by --split last_n")
     parser.add_argument("--validation_dataset", help="for --split given, what to validate on, as --dataset takes it")
     parser.add_argument("--test_dataset", help="for --split given, what to test on, as --dataset takes it")
 
 
-def split_from_flags(table: pa.Table, args: argparse.Namespace) -> Split:
-    """Split as the flags of `add_flags`, of `model.datasets.add_flags`, and `--seed` say.
+def split_from_flags(table: pa.Table, args: argparse.Namespace, default: str = "time") -> Split:
+    """Split as the flags of `add_flags`, of `model.datasets.add_flags`, and `--seed` say; else the `default` way.
 
     Raises:
       InputError: the flags contradict each other, or a given dataset cannot be read.
     """
+    name = args.split or default
     given = {"validation": args.validation_dataset, "test": args.test_dataset}
     given = {part: dataset for part, dataset in given.items() if dataset}
-    if args.split != "given":
+    if name != "given":
         for part in given:
-            raise InputError(f"--{part}_dataset goes with --split given, not with --split {args.split}; leave one out")
-        return split_interactions(table, args.split, seed=args.seed, last_n=args.last_n)
+            raise InputError(f"--{part}_dataset goes with --split given, not with --split {name}; leave one out")
+        return split_interactions(table, name, seed=args.seed, last_n=args.last_n)
     columns = parse_columns(args.columns)
     read = {part: read_interactions(dataset, columns, args.tfds_data_dir) for part, dataset in given.items()}
     split = split_interactions(table, "given", **{part: interactions.table for part, interactions in read.items()})

@@ -7,26 +7,40 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from model import datasets, splits
+from model.baselines import fit_baselines
+from model.card import write_card
+from model.card_data import card_data
 from model.cli import FlagParser, InputError, run
-from model.contract import TRAINING_FOLDER
-from model.hyperparameters import MODELS
+from model.contract import CARD_FILE, TRAINING_FOLDER
+from model.evaluation import evaluate_ranking
+from model.evaluation_text import render_ranking, render_ratings
+from model.gate import former_description, judge
+from model.history import write_history
+from model.hyperparameters import DEFAULT_SPLITS, MODELS, with_epochs
 from model.interactions import Interactions, describe, digest
-from model.metrics import measure_parts, render
+from model.metrics import render
 from model.quiet import import_tensorflow
+from model.rating_evaluation import evaluate_ratings, fit_rating_baselines
 
+if TYPE_CHECKING:
+    from model.kinds import Trained
+
+MEASURED_USERS = 20_000
+"""Whose lists are measured, drawn at random where there are more: enough for intervals of a thousandth."""
 LIBRARIES = ("tensorflow", "tensorflow-recommenders", "tf-keras", "numpy", "pyarrow")
 
 
 def build_parser() -> FlagParser:
     """The flags of this command."""
     parser = FlagParser(prog="python -m model.train", description="Train a ranking model and export it.")
-    parser.add_argument("--model", choices=sorted(MODELS), default="basic", help="the kind of model")
+    parser.add_argument("--model", choices=sorted(MODELS), default="relevance", help="the kind of model")
     parser.add_argument("--epochs", type=int, help="passes over the interactions; by default those of the kind")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, row order and the random split")
     parser.add_argument("--model_dir", default="runs/local/model", help="folder of the exported model, local or gs://")
@@ -41,53 +55,79 @@ def build_parser() -> FlagParser:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Read, split, fit, measure, perhaps fit to everything, export."""
+    """Read, split, fit, measure, perhaps fit to everything, judge, export."""
     args = build_parser().parse_args(argv)
-    settings = MODELS[args.model].with_epochs(args.epochs)
+    settings = with_epochs(MODELS[args.model], args.epochs)
     interactions = datasets.read_from_flags(args)
     print(describe(interactions))
-    split = splits.split_from_flags(interactions.table, args)
+    split = splits.split_from_flags(interactions.table, args, default=DEFAULT_SPLITS[args.model])
     if not split.train.num_rows:
         raise InputError(f"--split {split.name}: leaves no rows to train on; use more data, --split random or none")
+    former = former_description(args.model_dir)
 
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
     import_tensorflow()
-    from model.dense_recommender import DenseRecommender
     from model.export import export, model_version, replacing
-    from model.fitting import Vocabulary, fit
-    from model.history import write_history
+    from model.fitting import Vocabulary
+    from model.kinds import fit_kind
 
-    everything = split.everything()
+    everything, described = split.everything(), split.described()
     vocabulary = Vocabulary.of(everything)
     with replacing(args.model_dir) as folder:
         logs = folder / TRAINING_FOLDER
-        print(
-            f"\nfitting {settings.kind} to {split.train.num_rows:,} interactions, {settings.epochs} epochs", flush=True
+        print(f"\nfitting {args.model} to {split.train.num_rows:,} interactions", flush=True)
+        trained = fit_kind(
+            settings, split.train, split.validation, described, vocabulary, args.seed, logs / "tensorboard"
         )
-        fitted = fit(split.train, split.validation, vocabulary, settings, args.seed, logs / "tensorboard")
-        recommender = DenseRecommender(fitted.weights)
-        metrics = measure_parts(recommender.predict, split.parts)
-        print(render(metrics), flush=True)
-        write_history(fitted.history, f"{settings.kind}, {split.name} split of {interactions.source}", logs)
+        measured = _measure(trained, split, args.seed)
+        history = trained.history
+        write_history(history, f"{args.model}, {split.name} split of {interactions.source}", logs)
 
         trained_on = split.train
         if args.refit:
-            print(f"\nfitting {settings.kind} to all {everything.num_rows:,} interactions, for export", flush=True)
+            print(f"\nfitting {args.model} to all {everything.num_rows:,} interactions, for export", flush=True)
             trained_on, nothing = everything, everything.slice(0, 0)
-            fitted = fit(trained_on, nothing, vocabulary, settings, args.seed, logs / "tensorboard-refit")
-            recommender = DenseRecommender(fitted.weights)
+            trained = fit_kind(
+                settings, trained_on, nothing, described, vocabulary, args.seed, logs / "tensorboard-refit"
+            )
         description = {
-            "model_kind": settings.kind,
-            "score_kind": "rating",
-            "model_version": model_version(settings.kind, fitted.weights),
-            "parameters": {"trainable": fitted.parameters},
-            "metrics": metrics,
+            "model_kind": args.model,
+            "score_kind": "relevance" if args.model == "relevance" else "rating",
+            "model_version": model_version(args.model, trained.weights),
+            "parameters": {"trainable": trained.parameters},
+            **{name: measured[name] for name in ("metrics", "ratings", "ranking")},
             "vocabulary": {"users": len(vocabulary.users), "titles": len(vocabulary.titles)},
             **_provenance(args, interactions, split, trained_on),
-            "epochs": settings.epochs,
+            "settings": asdict(settings),
         }
-        export(recommender, description, folder)
-    print(f"\n{description['model_version']} is in {args.model_dir}")
+        description["blessed"] = judge(description, trained.finite, former)
+        write_card(folder / CARD_FILE, description, measured["ranking"], measured["ratings"], history, measured["card"])
+        export(trained.recommender, description, folder)
+    verdict = description["blessed"]
+    print(f"\n{'blessed' if verdict['blessed'] else 'NOT blessed'}: {' '.join(verdict['why'])}")
+    print(f"{description['model_version']} is in {args.model_dir}, with {CARD_FILE} to read")
+
+
+def _measure(trained: Trained, split: splits.Split, seed: int) -> dict[str, Any]:
+    """Errors and lists of a model, beside baselines, on the parts of a split; printed, and for `model.json`."""
+    from model.serving import recommender
+
+    predict, recommend = trained.recommender.predict, recommender(trained.recommender.recommend)
+    ratings = evaluate_ratings(predict, split, fit_rating_baselines(split))
+    print("", render(ratings.parts), "", render_ratings(ratings), sep="\n", flush=True)
+    ranking = None
+    if split.test.num_rows:
+        baselines = fit_baselines(split, seed)
+        ranking = evaluate_ranking(
+            recommend, split, baselines.recommenders, seed=seed, left_out=baselines.left_out, max_users=MEASURED_USERS
+        )
+    print("", render_ranking(ranking) if ranking else "no list was measured: nothing is held out", sep="\n", flush=True)
+    return {
+        "metrics": ratings.parts,
+        "ratings": ratings.as_dict(),
+        "ranking": ranking.as_dict() if ranking else None,
+        "card": card_data(recommend, predict, split, seed),
+    }
 
 
 def _provenance(

@@ -1,0 +1,80 @@
+"""Each kind of model: what fits it, and what of it is exported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from model.dense_recommender import DenseRecommender
+from model.dot_recommender import DotRecommender, DotWeights, Factors
+from model.fitting import Vocabulary, fit
+from model.hyperparameters import Hyperparameters, RatingSettings, RelevanceSettings, Settings
+from model.rating import RatingFactors, fit_rating
+from model.recommender import Recommender, Weights
+from model.relevance import fit_relevance, histories_of
+from model.side_features import title_features, user_features
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted model, ready to be measured and exported."""
+
+    recommender: Recommender
+    weights: Weights
+    history: dict[str, list[float]]
+    """By name of the metric, a value an epoch."""
+    parameters: int
+    """Numbers that were fitted."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether all weights are finite."""
+        return all(bool(np.isfinite(array).all()) for array in self.weights.arrays())
+
+
+def fit_kind(
+    settings: Settings,
+    train: pa.Table,
+    validation: pa.Table,
+    described: pa.Table,
+    vocabulary: Vocabulary,
+    seed: int,
+    logs: Path,
+) -> Trained:
+    """Fit a model of the kind that `settings` are of.
+
+    Args:
+      settings: from `model.hyperparameters.MODELS`.
+      train: of `model.interactions.SCHEMA`; nothing else is learned from.
+      validation: its error is followed where it has rows.
+      described: interactions whose side columns describe users and titles; ratings in it are not read.
+      vocabulary: all that gets a row.
+      seed: the same gives the same weights.
+      logs: folder of TensorBoard's.
+    """
+    if isinstance(settings, Hyperparameters):
+        fitted = fit(train, validation, vocabulary, settings, seed, logs)
+        return Trained(DenseRecommender(fitted.weights), fitted.weights, fitted.history, fitted.parameters)
+    rating_settings = settings if isinstance(settings, RatingSettings) else settings.rating
+    rating, history = fit_rating(train, validation, vocabulary, rating_settings, seed, logs / "rating", described)
+    ratings = _factors_of(rating)
+    relevance = ratings
+    histories = histories_of(train, pa.array(vocabulary.users), pa.array(vocabulary.titles))
+    if isinstance(settings, RelevanceSettings):
+        users, titles = user_features(described, vocabulary.users), title_features(described, vocabulary.titles)
+        relevance, losses = fit_relevance(histories, users, titles, settings, seed, logs / "relevance")
+        history = {**history, **losses}
+    known = np.concatenate([[False], histories.lengths > 0])
+    weights = DotWeights(vocabulary.users, vocabulary.titles, relevance, ratings, (rating.low, rating.high), known)
+    parameters = sum(array.size for array in weights.arrays() if array.dtype == np.float32)
+    return Trained(DotRecommender(weights), weights, history, parameters)
+
+
+def _factors_of(rating: RatingFactors) -> Factors:
+    """The same ratings with what depends on the user alone as one more component of the vectors."""
+    user = np.append(rating.user_vectors, rating.user_bias[:, None] + np.float32(rating.mean), axis=1)
+    title = np.append(rating.title_vectors, np.ones((len(rating.title_bias), 1), np.float32), axis=1)
+    return Factors(user, title, rating.title_bias)
