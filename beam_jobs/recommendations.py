@@ -104,7 +104,7 @@ def _rows(
     titles: pa.Array,
     model_version: str,
 ) -> pa.Table:
-    """One row for each place of `index`, `score` and `rating`, `[B, k]`, where `given` is true, a prefix of each row."""
+    """One row for each place of `index`, `score` and `rating`, `[B, k]`, where `given` is true; a prefix of each."""
     user, place = np.nonzero(given)
     sources = pa.array([SOURCE_COLD_START, SOURCE_MODEL], pa.string())
     return pa.table(

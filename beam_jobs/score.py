@@ -10,10 +10,11 @@ needs nobody to wait for it: on a cluster the machine that submitted it may go a
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +33,8 @@ from beam_jobs.run_report import RunReport, candidates_file, render
 from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
 from model.cli import FlagParser, InputError, run
 from model.contract import MOVIE_TITLE
+
+_LOG = logging.getLogger(__name__)
 
 PAIRS_A_CALL = 8_000_000
 """Pairs scored by one call of the model: a second or two of work, so progress shows and a retry costs little."""
@@ -182,6 +185,7 @@ def build_parser() -> FlagParser:
     parser.add_argument("--no_exclude_seen", dest="exclude_seen", action="store_false", help="recommend them too")
     parser.add_argument("--exclude_titles", metavar="FILE", help="text file of titles never to recommend, one a line")
     parser.add_argument("--min_score", type=float, help="leave out recommendations that score less")
+    parser.add_argument("--allow_unblessed", action="store_true", help="take a model that the gate did not pass")
     parser.add_argument("--stage_only", action="store_true", help="stop before the audit; nothing becomes visible")
     launch.add_no_wait(parser)
     return parser
@@ -208,6 +212,7 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
     files.check_writable(args.output, "--output")
     threads = launch.threads_a_process(options)
     description = open_ranker(args.model, threads).description
+    _check_blessed(description, args)
     report = RunReport(
         run_id=uuid.uuid4().hex[:8],
         run_date=run_date,
@@ -235,6 +240,18 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
         threads=threads,
         stage_only=args.stage_only,
     )
+
+
+def _check_blessed(description: Mapping[str, Any], args: argparse.Namespace) -> None:
+    """Raises InputError for a model that the gate of `model.train` did not pass, unless that is allowed."""
+    verdict = description.get("blessed", {"blessed": False, "why": ["No gate has judged it."]})
+    if not verdict["blessed"]:
+        version, why = description["model_version"], " ".join(verdict["why"])
+        if not args.allow_unblessed:
+            raise InputError(
+                f"--model {args.model}: {version} is not blessed: {why} Train another, or say --allow_unblessed"
+            )
+        _LOG.warning("%s is not blessed and used all the same: %s", version, why)
 
 
 def score(plan: Plan, options: PipelineOptions, wait: bool = True) -> RunReport | None:

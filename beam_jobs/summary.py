@@ -19,11 +19,12 @@ from pyarrow import parquet
 
 from beam_jobs.schema import RECOMMENDATIONS, USERS
 from model.cli import FlagParser, InputError, run
-from model.contract import MODEL_FILE, MOVIE_TITLE, SEEN, USER_ID
+from model.contract import CARD_FILE, MODEL_FILE, MOVIE_TITLE, SEEN, USER_ID
 
 SHOWN_USERS = 3
 SHOWN_TITLES = 5
 COLUMN = 44
+WIDTH = 100
 
 
 def build_parser() -> FlagParser:
@@ -60,13 +61,28 @@ def describe_model(model: Mapping[str, Any]) -> list[str]:
         f"{part} {values['rmse']:.4f} ({values['rows']:,} rows)" if values["rmse"] is not None else f"{part} -"
         for part, values in model["metrics"].items()
     )
+    verdict = model.get("blessed", {"blessed": False, "why": ["No gate has judged it."]})
     return [
         f"model      {model['model_version']}: {parameters:,} trainable parameters, seed {model['seed']}",
         f"data       {data['dataset']}: {data['rows']:,} interactions, {model['vocabulary']['users']:,} users, "
         f"{model['vocabulary']['titles']:,} titles",
         f"RMSE       {errors}; {model['split']['name']} split",
+        *_lists(model.get("ranking")),
+        *textwrap.wrap(
+            f"{'gate':11}{'blessed' if verdict['blessed'] else 'NOT blessed'}: {' '.join(verdict['why'])}",
+            WIDTH,
+            subsequent_indent=" " * 11,
+        ),
         f"exported   trained on {trained_on['what']}, {trained_on['rows']:,} rows",
     ]
+
+
+def _lists(ranking: Mapping[str, Any] | None) -> Iterator[str]:
+    """How good the lists are, beside those of the baselines."""
+    if ranking:
+        figures = (f"{name} {system['metrics']['ndcg']['mean']:.3f}" for name, system in ranking["systems"].items())
+        lines = f"{'lists':11}NDCG@{ranking['protocol']['k']} of what users watched next: {', '.join(figures)}"
+        yield from textwrap.wrap(lines, WIDTH, subsequent_indent=" " * 11)
 
 
 def describe_run(report: Mapping[str, Any]) -> list[str]:
@@ -89,7 +105,7 @@ def describe_files(work_dir: Path, partition: Path, report: Mapping[str, Any]) -
     size = sum(file["bytes"] for file in report["files"])
     return [
         f"files      {partition}/ ({len(report['files'])} Parquet, {size / 1024:,.0f} KiB)",
-        f"           {work_dir / 'model'}/ (SavedModel, {MODEL_FILE}, training/learning_curve.png)",
+        f"           {work_dir / 'model'}/ (SavedModel, {MODEL_FILE}, {CARD_FILE})",
     ]
 
 
@@ -104,15 +120,19 @@ def choose_users(users: pa.Table) -> list[dict[str, Any]]:
 
 
 def show_user(user: Mapping[str, Any], recommendations: pa.Table) -> Iterator[str]:
-    """The last titles that a user saw, latest first, beside the first ones recommended."""
+    """The last titles that a user saw, latest first, beside the first ones recommended and their predicted ratings."""
     rows = recommendations.filter(pc.equal(recommendations[USER_ID], user[USER_ID])).sort_by("rank").to_pylist()
     seen = list(reversed(user[SEEN] or []))
     source = f", {rows[0]['source']}" if rows else ""
     yield f"user {user[USER_ID]}: {len(seen):,} titles seen{source}"
-    yield f"  {'last seen':{COLUMN}}  {'recommended':{COLUMN}} score"
+    yield f"  {'last seen':{COLUMN}}  {'recommended':{COLUMN}} rating"
     for place in range(max(min(SHOWN_TITLES, len(seen)), min(SHOWN_TITLES, len(rows)))):
         left = _fit(seen[place]) if place < len(seen) else ""
-        right = f"{_fit(rows[place][MOVIE_TITLE]):{COLUMN}} {rows[place]['score']:5.2f}" if place < len(rows) else ""
+        right = (
+            f"{_fit(rows[place][MOVIE_TITLE]):{COLUMN}} {rows[place]['predicted_rating']:6.2f}"
+            if place < len(rows)
+            else ""
+        )
         yield f"  {left:{COLUMN}}  {right}".rstrip()
 
 

@@ -33,6 +33,7 @@ def write_model(folder: Path, seed: int = 0) -> RankerWeights:
         "score_kind": "rating",
         "model_version": model_version("basic", weights),
         "parameters": {"trainable": 1},
+        "blessed": {"blessed": True, "why": ["It is a test's."]},
     }
     export(DenseRecommender(weights), description, folder)
     return weights

@@ -12,7 +12,7 @@ from model.cli import InputError
 from model.datasets import read_interactions
 from model.dense_recommender import DenseRecommender
 from model.fitting import Fit, Vocabulary, fit
-from model.hyperparameters import MODELS, Hyperparameters
+from model.hyperparameters import MODELS, Hyperparameters, with_epochs
 from model.interactions import SCHEMA
 from model.metrics import measure_parts
 from model.splits import split_interactions
@@ -84,7 +84,7 @@ def test_unknown_users_get_the_mean_of_the_trained_ones(tmp_path: Path) -> None:
 
 def test_no_epochs_is_refused() -> None:
     with pytest.raises(InputError, match="--epochs is 0"):
-        MODELS["basic"].with_epochs(0)
+        with_epochs(MODELS["basic"], 0)
 
 
 @pytest.mark.parametrize(("kind", "lowest", "highest"), [("basic", 1.11, 1.14), ("tuned", 1.0, 1.045)])

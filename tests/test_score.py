@@ -116,6 +116,23 @@ def test_counters_agree_with_the_rows(work: Path, tmp_path: Path) -> None:
     assert set(rows["model_version"].to_pylist()) == {told["model_version"]}
 
 
+def test_a_model_that_is_not_blessed_is_refused_unless_allowed(
+    work: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(work / "model", tmp_path / "model")
+    described = json.loads((tmp_path / "model" / "model.json").read_text())
+    for blessed, why in ((None, "No gate has judged it."), ({"blessed": False, "why": ["Too few users."]}, "Too few")):
+        (tmp_path / "model" / "model.json").write_text(
+            json.dumps({name: value for name, value in (described | {"blessed": blessed}).items() if value})
+        )
+        with pytest.raises(InputError, match=f"is not blessed: {why}.*--allow_unblessed"):
+            score.main(command(work, tmp_path / "out", model=tmp_path / "model"))
+        assert not (tmp_path / "out" / "recommendations").exists()
+    score.main([*command(work, tmp_path / "out", model=tmp_path / "model"), "--allow_unblessed"])
+    assert "is not blessed and used all the same: Too few users." in caplog.text
+    assert read(tmp_path / "out").num_rows > 150
+
+
 def test_every_way_to_run_it_gives_the_same_rows(work: Path, tmp_path: Path) -> None:
     score.main(command(work, tmp_path / "one"))
     whole = jobs.some_users()
@@ -311,10 +328,13 @@ def test_as_a_command_bad_input_is_exit_2_and_a_line(work: Path, tmp_path: Path)
 def test_the_whole_flow_on_movielens_equals_brute_force(movielens_dir: Path, tmp_path: Path) -> None:
     """All 943 x 1,664 pairs, ties included."""
     train.main(
-        ["--dataset", str(movielens_dir), "--split", "none", "--epochs", "1", "--model_dir", f"{tmp_path}/model"]
+        [
+            *("--dataset", str(movielens_dir), "--model_dir", f"{tmp_path}/model"),
+            *("--model", "basic", "--split", "none", "--epochs", "1"),
+        ]
     )
     prepare.main(["--dataset", str(movielens_dir), "--output", str(tmp_path)])
-    score.main(command(tmp_path, tmp_path, top_n=20))
+    score.main([*command(tmp_path, tmp_path, top_n=20), "--allow_unblessed"])
     users = [tuple(row.values()) for row in dataset.dataset(tmp_path / "users").to_table().to_pylist()]
     titles = dataset.dataset(tmp_path / "candidates").to_table()["movie_title"].to_pylist()
     assert (len(users), len(titles)) == (943, 1_664)

@@ -28,6 +28,14 @@ MODEL = {
         "test": {"rmse": 1.12345, "rows": 300},
     },
     "split": {"name": "random"},
+    "ranking": {
+        "protocol": {"k": 10},
+        "systems": {
+            "model": {"metrics": {"ndcg": {"mean": 0.1774}}},
+            "popularity": {"metrics": {"ndcg": {"mean": 0.0655}}},
+        },
+    },
+    "blessed": {"blessed": False, "why": ["It has 1 users; basic-abb had 9, and 8 would pass.", "It is no good."]},
     "trained_on": {"what": "all interactions", "rows": 1_200},
 }
 REPORT = {
@@ -76,6 +84,8 @@ def test_the_page_tells_what_was_trained_scored_and_published(work: Path, capsys
     for told in (
         "basic-abc: 116,641 trainable parameters",
         "train 1.1000 (900 rows), validation -, test 1.1235 (300 rows); random split",
+        "lists      NDCG@10 of what users watched next: model 0.177, popularity 0.066\n",
+        "gate       NOT blessed: It has 1 users; basic-abb had 9, and 8 would pass. It is no good.\n",
         "trained on all interactions, 1,200 rows",
         "3 users x 9 candidates = 27 pairs in 2.0 s, 13.50 million a second",
         "users rejected no user id 2",
