@@ -101,7 +101,7 @@ def test_histories_stand_beside_recommendations_latest_and_best_first(
     summary.main(["--work_dir", str(work), "--run_date", "2024-01-01"])
     lines = capsys.readouterr().out.splitlines()
     ann = lines.index("user ann: 2 titles seen, model")
-    assert lines[ann + 2].split(maxsplit=1) == ["New", "First of 2024-01-01" + " " * 27 + "4.00"]
+    assert lines[ann + 2].split(maxsplit=1) == ["New", "First of 2024-01-01" + " " * 28 + "4.00"]
     assert lines[ann + 3].startswith("  Old ")
     assert " A Title That Goes On" in lines[ann + 3]
     assert lines[ann + 3].endswith(" 3.50")
