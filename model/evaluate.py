@@ -48,7 +48,8 @@ def main(argv: Sequence[str]) -> None:
     description = read_description(args.model_dir)
     check_files(args.model_dir, description["files"])
     interactions = datasets.read_from_flags(args)
-    split = splits.split_from_flags(interactions.table, args)
+    # What training measured on is measured again, unless flags say otherwise.
+    split = splits.split_from_flags(interactions.table, args, description.get("split", {}).get("name", "time"))
 
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
     import_tensorflow()

@@ -77,11 +77,44 @@ def test_evaluate_measures_what_training_measured(
     trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate.main(["--model_dir", str(trained), "--dataset", str(data), "--split", "random"])
-    measured = json.loads(capsys.readouterr().out.splitlines()[-1])
+    measured = json.loads(capsys.readouterr().out.splitlines()[-1])["ratings"]["parts"]
     described = read_description(trained)["metrics"]
     assert measured.keys() == described.keys()
     for part, values in described.items():
         assert measured[part] == pytest.approx(values, abs=1e-5)
+
+
+def test_evaluate_measures_lists_and_writes_a_card(
+    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--model_dir", str(trained), "--dataset", str(data), "--split", "random"]
+    evaluate.main([*command, "--k", "3", "--card", str(tmp_path / "card.html")])
+    printed = capsys.readouterr().out
+    measured = json.loads(printed.splitlines()[-1])
+    ranking = measured["ranking"]
+    assert ranking["protocol"]["k"] == 3
+    assert {"model", "popularity", "biases", "ease"} <= ranking["systems"].keys()
+    assert measured["ratings"]["systems"].keys() == {"model", "global mean", "biases"}
+    assert all(words in printed for words in ranking["protocol"]["words"])
+    page = (tmp_path / "card.html").read_text(encoding="utf-8")
+    assert f"{ranking['systems']['model']['metrics']['ndcg']['mean']:.3f}" in page
+    evaluate.main([*command, "--no_baselines", "--max_users", "7"])
+    alone = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert alone["ranking"]["systems"].keys() == alone["ratings"]["systems"].keys() == {"model"}
+    assert alone["ranking"]["protocol"]["users"] == 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--k", "0"], "--k 0: give a whole number from 1"),
+        (["--max_users", "0"], "--max_users 0: give a whole number from 1"),
+        (["--card", "nowhere/card.html"], "there is no folder nowhere"),
+    ],
+)
+def test_evaluate_refuses_a_mistake_first(trained: Path, flags: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        evaluate.main(["--model_dir", str(trained), "--dataset", "nosuch", *flags])
 
 
 def test_evaluate_says_when_the_model_has_seen_other_rows(
