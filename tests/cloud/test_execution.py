@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +13,12 @@ import pytest
 from pyarrow import parquet
 
 from beam_jobs import prepare, score
+from model.cli import InputError
 from tests import jobs
 from tests.cloud.conftest import TOP, RunDataflow, Submit
 from tests.cloud.execution import Execution
 from tests.cloud.launcher import Launcher
-from tests.cloud.service import DataflowService
+from tests.cloud.service import DataflowService, Job
 from tests.cloud.storage import BUCKET, Storage
 from tests.cloud.workers import WorkerEnvironment
 
@@ -105,20 +105,26 @@ def test_the_night_from_ratings_to_published_rows(
 
 
 def test_a_job_that_fails_publishes_nothing(
-    run_dataflow: RunDataflow, execution: Execution, service: DataflowService, storage: Storage, inputs: list[str]
+    submit: Submit,
+    execution: Execution,
+    service: DataflowService,
+    storage: Storage,
+    inputs: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The model is replaced between submission and work."""
 
-    def replace_model(job: object) -> dict[str, int]:
+    def replace_model(job: Job) -> dict[str, int]:
         description = json.loads(storage.read(f"gs://{BUCKET}/model/model.json"))
         storage.write("model/model.json", json.dumps({**description, "model_version": "another"}).encode())
         return dict(execution.perform(job))
 
     service.perform = replace_model
-    done = run_dataflow(*inputs)
-    assert done.returncode == 2, done.stderr
-    assert re.search(r"^error: gs://.*/model: holds another now, not \S+ as when the run began; ", done.stderr, re.M)
-    assert service.jobs[0].job_id in done.stdout.splitlines()[-2]
+    with pytest.raises(
+        InputError, match=r"gs://.*/model: holds another now, not \S+ as when the run began; run it again"
+    ):
+        submit(*inputs)
+    assert service.jobs[0].job_id in capsys.readouterr().out.splitlines()[-2]
     assert not storage.list("recommendations")
 
 
