@@ -127,6 +127,8 @@ def _limits(description: Report, ratings: Report) -> str:
     items = [
         "Not as a measure of what users would do: the test asks what they watched without having seen these lists. "
         "Only a trial with real users tells what the lists change.",
+        "Not as proof of taste alone: what users watched next may follow the order in which a site showed them titles, "
+        "and a model that learns such an order looks better here than it is elsewhere.",
         "Not to judge people, or anything about them but which titles to show; taste tells more than users expect.",
         "Not for other users, titles or countries than those of the data above, without a test on theirs.",
         "Not for ever: tastes and catalogue move on. A model of an old night should be trained anew.",

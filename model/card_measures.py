@@ -193,7 +193,7 @@ def learning_section(history: Mapping[str, Any]) -> str:
     parts = []
     for name, values in history.items():
         # The sums of losses that Keras keeps say nothing that their parts do not.
-        if name.startswith("val_") or name.endswith("_loss") or not values:
+        if name.startswith("val_") or name in ("regularization_loss", "total_loss") or not values:
             continue
         curves = {"training": values, "validation": history.get(f"val_{name}", [])}
         series = {
@@ -227,7 +227,10 @@ def examples_section(examples: list[Report]) -> str:
 
     return section(
         "Ten users, drawn by lot",
-        paragraph("The newest of what each had when the model was trained, and its five best. ✓: watched later on."),
+        paragraph(
+            "The newest of what each had when the model was trained, and its five best, the order being the model's and "
+            "not that of the predicted stars. ✓: watched later on."
+        ),
         table(["User", "Watched last", "Recommended (predicted stars)"], rows(), words=True),
     )
 

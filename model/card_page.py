@@ -38,7 +38,8 @@ code { font-size: 13px; overflow-wrap: anywhere; }
   svg { font-size: 16px; }
   table { font-size: 12px; }
   th, td { padding: 5px 5px; }
-  td:first-child { white-space: normal; }
+  td:first-child { white-space: normal; min-width: 84px; }
+  .words td:first-child { min-width: 0; }
 }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """

@@ -34,7 +34,13 @@ DESCRIPTION = {
     "versions": {"tensorflow": "2.21.0"},
     "blessed": {"blessed": False, "why": ["NDCG@10 is 3 < 4"]},
 }
-HISTORY = {"rmse": [1.5, 1.25, 1.1251], "val_rmse": [1.6, 1.5, 1.4987], "empty": []}
+HISTORY = {
+    "rmse": [1.5, 1.25, 1.1251],
+    "val_rmse": [1.6, 1.5, 1.4987],
+    "next_title_loss": [9.0, 8.7654],
+    "total_loss": [1.0],
+    "empty": [],
+}
 
 
 def predict(users: np.ndarray, titles: np.ndarray) -> np.ndarray:
@@ -106,7 +112,7 @@ def words_of(page: str) -> str:
 
 def test_it_is_whole_and_refers_to_nothing_outside(page: str) -> None:
     parsed = parse(page)
-    assert parsed.tags.count("svg") == 8
+    assert parsed.tags.count("svg") == 9
     assert not {"script", "link", "img", "iframe", "b"} & set(parsed.tags)
     assert not re.search(r"https?:|url\(|@import|\bsrc=|\bhref=", page)
 
@@ -143,6 +149,7 @@ def test_every_figure_is_the_one_measured(page: str, reports: dict[str, Any]) ->
     assert not [figure for figure in expected if figure not in words]
     assert "training, at last 1.1251" in words
     assert "validation, at last 1.4987" in words
+    assert "training, at last 8.7654" in words
     told = ["a board & more", "d1ge57", "77 rows", "12,345", "4711", "tensorflow 2.21.0", "not <here>", "rating-<b>&1"]
     assert not [word for word in told if word not in words]
 
