@@ -21,13 +21,15 @@ _YEAR = r"\((?P<year>\d{4})\)\s*$"
 def user_features(table: pa.Table, users: Sequence[str]) -> np.ndarray:
     """Age bucket, gender and occupation of each user, one-hot: `float32[U, F]`; zeros where nothing is known.
 
+    F is at least 1, as products of no columns end TensorFlow's process.
+
     Args:
       table: interactions with any of the columns `raw_user_age`, `bucketized_user_age`, `user_gender` and
         `user_occupation_text`; what the first row of a user says holds.
       users: the U ids.
     """
     first = _first_rows(table[USER_ID], users)
-    columns = [np.zeros((len(users), 0), np.float32)]
+    columns = [np.zeros((len(users), 1), np.float32)]
     for name in ("raw_user_age", "bucketized_user_age"):
         if name in table.column_names:
             ages = _take(table[name], first).to_numpy(zero_copy_only=False).astype(np.float64)

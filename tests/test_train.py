@@ -18,6 +18,9 @@ from model.saved_model import check_files, digests, read_description
 from tests.test_fitting import checkerboard
 
 
+BASIC = ("--model", "basic")
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "board.parquet"
@@ -28,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work") / "model"
-    train.main(["--dataset", str(data), "--split", "random", "--model_dir", str(folder), "--epochs", "2"])
+    train.main([*BASIC, "--dataset", str(data), "--split", "random", "--model_dir", str(folder), "--epochs", "2"])
     return folder
 
 
@@ -56,7 +59,7 @@ def test_history_picture_and_tensorboard_logs_are_kept(trained: Path) -> None:
 
 
 def test_the_same_command_gives_the_same_model(trained: Path, data: Path, tmp_path: Path) -> None:
-    command = ["--dataset", str(data), "--split", "random", "--epochs", "2"]
+    command = [*BASIC, "--dataset", str(data), "--split", "random", "--epochs", "2"]
     train.main([*command, "--model_dir", str(tmp_path / "again")])
     first, second = read_description(trained), read_description(tmp_path / "again")
     assert first["model_version"] == second["model_version"]
@@ -65,7 +68,9 @@ def test_the_same_command_gives_the_same_model(trained: Path, data: Path, tmp_pa
 
 def test_refit_exports_a_model_of_all_interactions(trained: Path, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    train.main(["--dataset", str(data), "--split", "random", "--epochs", "2", "--refit", "--model_dir", str(folder)])
+    train.main(
+        [*BASIC, "--dataset", str(data), "--split", "random", "--epochs", "2", "--refit", "--model_dir", str(folder)]
+    )
     described = read_description(folder)
     assert described["trained_on"]["what"] == "all interactions"
     assert described["trained_on"]["rows"] == 1_200
