@@ -228,7 +228,7 @@ def examples_section(examples: list[Report]) -> str:
     return section(
         "Ten users, drawn by lot",
         paragraph(
-            "The newest of what each had when the model was trained, and its five best, the order being the model's and "
+            "The newest of what each had when the model was trained, and its five best, in the model's order and "
             "not that of the predicted stars. ✓: watched later on."
         ),
         table(["User", "Watched last", "Recommended (predicted stars)"], rows(), words=True),
