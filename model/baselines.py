@@ -80,6 +80,7 @@ def ease(matrix: InteractionMatrix, penalty: float = EASE_LAMBDA) -> Recommend:
     With X the 0-1 matrix of users and titles and P = inverse(X'X + penalty I), the weight of title i for title j is
     -P[i, j] / P[j, j], and a user's score of a title that they have not is -(x P)[j] / P[j, j]. Where there are fewer
     users than titles, X P comes, exactly equal, from inverse(X X' + penalty I) X, which is smaller by far. float32.
+    What a user has in training is to be among what they have seen: its score would be one too low.
     A title that training does not have scores 0; a user whom it does not have gets the most popular.
     """
     users, count = len(matrix.users), len(matrix.titles)
@@ -98,7 +99,6 @@ def ease(matrix: InteractionMatrix, penalty: float = EASE_LAMBDA) -> Recommend:
         gram[np.diag_indices(count)] += penalty
         weights = np.linalg.inv(gram)
         weights /= -np.diag(weights).copy()
-        np.fill_diagonal(weights, 0)
 
         def score(rows: np.ndarray) -> np.ndarray:
             # A user's few rows of the weights, rather than a product with all of them.
