@@ -31,7 +31,7 @@ from beam_jobs.ranker import open_ranker
 from beam_jobs.recommendations import Candidates, Selection, recommend
 from beam_jobs.run_report import RunReport, candidates_file, render
 from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
-from model.cli import FlagParser, InputError, run
+from model.cli import FlagParser, InputError, RunError, run
 from model.contract import MOVIE_TITLE
 
 _LOG = logging.getLogger(__name__)
@@ -271,7 +271,10 @@ def score(plan: Plan, options: PipelineOptions, wait: bool = True) -> RunReport 
     except BaseException:
         files.delete_staged(plan.staged)
         raise
-    return RunReport.read(_destination(plan), "--output")
+    try:
+        return RunReport.read(_destination(plan), "--output")
+    except InputError as error:
+        raise RunError(f"the job ended well but left no report ({error}); look at its log") from None
 
 
 def score_pipeline(plan: Plan, options: PipelineOptions) -> beam.Pipeline:

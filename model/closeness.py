@@ -15,11 +15,15 @@ its score of a title a product with the title's row of Q.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from model.ranking_metrics import measure_users
+
 OVERSAMPLING, POWER_ITERATIONS = 16, 6
+CHOOSING_USERS, CHOOSING_LAST = 4_000, 5
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,42 @@ class Histories:
     def counts(self) -> np.ndarray:
         """`int64[titles]`, interactions with each."""
         return np.bincount(self.title, minlength=self.titles)
+
+
+def choose(histories: Histories, options: Sequence[Closeness], seed: int) -> tuple[Closeness, list[float]]:
+    """The option that best foretells what users watch last, by what they watched before: NDCG@10 of unseen titles.
+
+    How much order and nearness tell differs from catalogue to catalogue, so it is measured and not assumed.
+
+    Args:
+      histories: nothing else is looked at. Of each of `CHOOSING_USERS` users, drawn by `seed`, with more than twice as
+        many interactions, the last `CHOOSING_LAST` are foretold.
+      options: at least one; the first of equals is chosen.
+      seed: as of `title_vectors`.
+
+    Returns:
+      The choice, and the NDCG of each option; none where there is but one or no user has enough interactions.
+    """
+    from_end = _places_from_end(histories)
+    enough = np.flatnonzero(histories.lengths > 2 * CHOOSING_LAST)
+    if len(options) == 1 or not len(enough):
+        return options[0], []
+    users = np.sort(np.random.default_rng(seed).permutation(enough)[:CHOOSING_USERS])
+    chosen = np.zeros(histories.users, bool)
+    chosen[users] = True
+    held = chosen[histories.user] & (from_end < CHOOSING_LAST)
+    before = Histories(histories.user[~held], histories.title[~held], histories.users, histories.titles)
+    splits = np.arange(len(users) + 1, dtype=np.int64) * CHOOSING_LAST
+    results = []
+    for option in options:
+        left, right = title_vectors(before, option, seed)
+        vectors = history_vectors(before, left, option)
+        index = np.concatenate(
+            [_best(vectors, right, before, users[first : first + 1_024]) for first in range(0, len(users), 1_024)]
+        )
+        ndcg = measure_users(index, histories.title[held].astype(np.int32), splits).ndcg
+        results.append(float(np.nanmean(ndcg)))
+    return options[int(np.argmax(results))], results
 
 
 def title_vectors(histories: Histories, settings: Closeness, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,8 +161,7 @@ def factorize(matrix: np.ndarray, dimension: int, seed: int) -> tuple[np.ndarray
 
 def history_vectors(histories: Histories, left: np.ndarray, settings: Closeness) -> np.ndarray:
     """`float32[users, D]`: the weighted sum of the rows of P of each user's titles; zeros without interactions."""
-    ends = np.cumsum(histories.lengths)
-    from_end = ends[histories.user] - 1 - np.arange(len(histories.user))
+    from_end = _places_from_end(histories)
     weight = settings.kept + (1 - settings.kept) * 0.5 ** (from_end / settings.half_life)
     vectors = np.zeros((histories.users, left.shape[1]), np.float32)
     starts = np.flatnonzero(np.diff(histories.user, prepend=-1))
@@ -134,3 +173,22 @@ def history_vectors(histories: Histories, left: np.ndarray, settings: Closeness)
         weighted = left[histories.title[rows]] * weight[rows, None].astype(np.float32)
         vectors[histories.user[some]] = np.add.reduceat(weighted, some - some[0], axis=0)
     return vectors
+
+
+def _places_from_end(histories: Histories) -> np.ndarray:
+    """`int64[rows]`, 0 for the latest of each user."""
+    ends = np.cumsum(histories.lengths)
+    return ends[histories.user] - 1 - np.arange(len(histories.user))
+
+
+def _best(vectors: np.ndarray, right: np.ndarray, before: Histories, users: np.ndarray) -> np.ndarray:
+    """`int32[B, 10]`, the best titles of some users, in rising order of their numbers, without those they have."""
+    scores = vectors[users] @ right.T
+    rows = slice(*np.searchsorted(before.user, [users[0], users[-1] + 1]))
+    place = np.searchsorted(users, before.user[rows])
+    theirs = users[np.minimum(place, len(users) - 1)] == before.user[rows]
+    scores[place[theirs], before.title[rows][theirs]] = -np.inf
+    count = min(10, scores.shape[1])
+    best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(best, order, axis=1).astype(np.int32)

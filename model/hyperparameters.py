@@ -38,7 +38,14 @@ class RatingSettings:
 class RelevanceSettings:
     """How the ranker by relevance is made and fitted."""
 
-    closeness: Closeness = field(default_factory=Closeness)
+    closeness: tuple[Closeness, ...] = (
+        Closeness(),
+        Closeness(half_life=10.0, kept=0.3, near=50.0, far=0.3),
+        Closeness(half_life=20.0, kept=0.6, near=100.0, far=0.7),
+        Closeness(kept=1.0, far=1.0, window=1_000, l2=400.0, dimension=64),
+    )
+    """From what is watched next being told by what was watched last, to order telling nothing; the interactions choose.
+    """
     rating: RatingSettings = field(default_factory=RatingSettings)
     """Of the ratings that it predicts beside."""
     epochs: int = 4

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from model.closeness import Histories, history_vectors, title_vectors
+from model.closeness import Histories, choose, history_vectors, title_vectors
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
 from model.dot_recommender import Factors
 from model.hyperparameters import RelevanceSettings
@@ -100,8 +100,10 @@ def fit_relevance(
     """
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    left, right = title_vectors(histories, settings.closeness, seed)
-    users = history_vectors(histories, left, settings.closeness)
+    closeness, results = choose(histories, settings.closeness, seed)
+    print(f"chosen, of NDCG@10 on what users watched last {', '.join(f'{ndcg:.4f}' for ndcg in results)}: {closeness}")
+    left, right = title_vectors(histories, closeness, seed)
+    users = history_vectors(histories, left, closeness)
     share = (histories.counts + 1) / (histories.counts + 1).sum()
     model = NextTitleModel(users, right, user_features, title_features, share, settings)
     model.compile(optimizer=tf.keras.optimizers.legacy.Adam(settings.learning_rate))

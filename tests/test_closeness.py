@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.closeness import Closeness, Histories, factorize, history_vectors, near_pairs, predictor, title_vectors
+from model.closeness import (
+    Closeness,
+    Histories,
+    choose,
+    factorize,
+    history_vectors,
+    near_pairs,
+    predictor,
+    title_vectors,
+)
 
 SETTINGS = Closeness(dimension=4, l2=2.0, near=3.0, far=0.2, window=5, half_life=2.0, kept=0.3)
 
@@ -87,3 +96,17 @@ def test_only_the_most_watched_titles_have_vectors() -> None:
     have = np.flatnonzero(np.abs(right).sum(axis=1))
     assert sorted(have) == sorted(np.argsort(-made.counts, kind="stable")[:7])
     assert left.shape == right.shape == (12, 4)
+
+
+def test_the_option_is_chosen_that_the_histories_bear_out() -> None:
+    """Everybody watches a series in its order, from some title on: the latest alone tells what is next."""
+    rng = np.random.default_rng(6)
+    starts = rng.integers(0, 60, 200)
+    title = (starts[:, None] + np.arange(14)).ravel() % 60
+    series = Histories(np.repeat(np.arange(200), 14), title, 200, 60)
+    latest = Closeness(dimension=32, l2=5.0, near=3.0, half_life=2.0)
+    never = Closeness(dimension=32, l2=5.0, kept=1.0, far=1.0)
+    choice, results = choose(series, [never, latest], seed=0)
+    assert choice == latest
+    assert results[1] > 1.1 * results[0] > 0
+    assert choose(series, [never], seed=0) == (never, [])
