@@ -29,6 +29,7 @@ import tensorflow_recommenders as tfrs
 
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
 from model.fitting import Vocabulary
+from model.gaussian_tower import Tower
 from model.hyperparameters import RatingSettings
 from model.side_features import title_features, user_features
 
@@ -61,59 +62,6 @@ class RatingFactors:
         return np.clip(rating, self.low, self.high).astype(np.float32)
 
 
-class Gaussians(tf.Module):
-    """Unknowns of shape `[n, S, E]`, each a priori N(0, tau[S, E]^2) and a posteriori N(mean, deviation^2)."""
-
-    def __init__(self, shape: tuple[int, int, int], scale: float, tau: float, deviation: float) -> None:
-        super().__init__()
-        self.mean = tf.Variable(tf.random.normal(shape, stddev=scale), name="mean")
-        self.log_deviation = tf.Variable(tf.fill(shape, tf.math.log(deviation)), name="log_deviation")
-        self.log_tau = tf.Variable(tf.fill(shape[1:], tf.math.log(tau)), name="log_tau")
-
-    @property
-    def variance(self) -> tf.Tensor:
-        """`float32[n, S, E]`, of the posterior."""
-        return tf.exp(2 * self.log_deviation)
-
-    def divergence(self) -> tf.Tensor:
-        """The Kullback-Leibler divergence of the posterior from the prior, summed over all unknowns, a scalar."""
-        squares = (tf.square(self.mean) + self.variance) * tf.exp(-2 * self.log_tau)
-        return tf.reduce_sum((squares - 1) / 2 - self.log_deviation + self.log_tau)
-
-
-class Tower(tf.Module):
-    """A Gaussian vector for each of n users or titles: what side features say, and what is the row's own."""
-
-    def __init__(self, features: np.ndarray, settings: RatingSettings) -> None:
-        """`features`: `float32[n, K]`."""
-        super().__init__()
-        self._features = tf.constant(features, tf.float32)
-        shape = (settings.members, settings.factors + 1)
-        self.own = Gaussians((features.shape[0], *shape), settings.initial_scale, tau=0.3, deviation=0.2)
-        self.side = Gaussians((features.shape[1], *shape), settings.initial_scale / 10, tau=0.2, deviation=0.05)
-
-    def moments(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Means and variances, `float32[n, S, D + 1]` each; the last place is the bias."""
-        mean = self.own.mean + tf.tensordot(self._features, self.side.mean, 1)
-        return mean, self.own.variance + tf.tensordot(tf.square(self._features), self.side.variance, 1)
-
-    def divergence(self) -> tf.Tensor:
-        """Of everything in the tower, a scalar."""
-        return self.own.divergence() + self.side.divergence()
-
-    def expected(self, trained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors `[n, S * D]`, each member's a share of an average, and biases `[n]`.
-
-        Rows that are not `trained: bool[n]` are what side features say: the posterior of a row without ratings is its
-        prior, which the optimizer only comes near to.
-        """
-        own = self.own.mean.numpy() * trained[:, None, None]
-        mean = own + np.tensordot(self._features.numpy(), self.side.mean.numpy(), 1)
-        members = mean.shape[1]
-        vectors = mean[:, :, :-1].reshape(len(mean), -1) / np.sqrt(members)
-        return vectors.astype(np.float32), mean[:, :, -1].mean(axis=1).astype(np.float32)
-
-
 class RatingModel(tfrs.Model):
     """Predicts the rating of pairs given as rows of the vocabulary.
 
@@ -122,20 +70,27 @@ class RatingModel(tfrs.Model):
     """
 
     def __init__(
-        self, user_side: np.ndarray, title_side: np.ndarray, mean: float, rows: int, settings: RatingSettings
+        self,
+        user_side: np.ndarray,
+        user_arrival: np.ndarray,
+        title_side: np.ndarray,
+        mean: float,
+        rows: int,
+        settings: RatingSettings,
     ) -> None:
         """Make a model to be fitted.
 
         Args:
           user_side: `float32[U + 1, K]`, as `with_constant` makes it.
+          user_arrival: `float32[U + 1, J]`, what the users' biases depend on besides.
           title_side: `float32[M + 1, L]`, likewise.
           mean: of the ratings.
           rows: how many there are to fit to; the prior weighs as much as the evidence of one pass over them.
           settings: of the model.
         """
         super().__init__()
-        self.user_tower = Tower(user_side, settings)
-        self.title_tower = Tower(title_side, settings)
+        self.user_tower = Tower(user_side, user_arrival, settings)
+        self.title_tower = Tower(title_side, np.zeros((len(title_side), 0)), settings)
         self.log_sigma = tf.Variable(0.0, name="log_sigma")
         self.prior_weight = tf.Variable(1.0, trainable=False, name="prior_weight")
         self._mean, self._scale = mean, 1 / (rows * settings.members)
@@ -199,13 +154,15 @@ def fit_rating(
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     described = pa.concat_tables([train, validation], promote_options="default") if described is None else described
-    rows = _rows(_shuffled(train, seed + SHUFFLE_SEED_OFFSET), vocabulary)
+    train = _shuffled(train, seed + SHUFFLE_SEED_OFFSET)
+    rows = _rows(train, vocabulary)
     ratings = rows[USER_RATING]
     mean = float(ratings.mean(dtype=np.float64))
     user_counts = np.bincount(rows["user_row"], minlength=len(vocabulary.users) + 1)[1:]
     title_counts = np.bincount(rows["title_row"], minlength=len(vocabulary.titles) + 1)[1:]
     model = RatingModel(
         with_constant(user_features(described, vocabulary.users)),
+        arrival(rows["user_row"], train[TIMESTAMP].to_numpy(), len(vocabulary.users)),
         with_constant(np.hstack([title_features(described, vocabulary.titles), popularity(title_counts)])),
         mean,
         train.num_rows,
@@ -251,6 +208,21 @@ def popularity(counts: np.ndarray) -> np.ndarray:
     rated = counts > 0
     scale = (scale - scale[rated].mean()) / max(float(scale[rated].std()), 1e-6)
     return np.where(rated, scale, 0).astype(np.float32)[:, np.newaxis]
+
+
+def arrival(user_rows: np.ndarray, times: np.ndarray, users: int) -> np.ndarray:
+    """When users came, as the rank of their first interaction of `times: int64[N]`: `float32[users + 1, 1]`.
+
+    What stands for the drift of ratings with time, which a pair's rating may not depend on. Ranks are scaled to a
+    deviation of about 1 about 0. Whoever has no interaction, row 0 too, comes last: they are yet to come.
+    """
+    latest = np.iinfo(np.int64).max
+    first = np.full(users + 1, latest)
+    np.minimum.at(first, user_rows, times)
+    arrived = np.sort(first[first < latest])
+    rank = np.searchsorted(arrived, first) / len(arrived)
+    # A uniform variable on [0, 1] has a deviation of 1 / sqrt(12).
+    return ((rank - 0.5) * np.sqrt(12)).astype(np.float32)[:, np.newaxis]
 
 
 def with_constant(features: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ README = (TOP / "README.md").read_text(encoding="utf-8")
 COMMANDS = (
     "model.train",
     "model.evaluate",
-    *(f"beam_jobs.{n}" for n in ("prepare", "score", "audit", "publish", "summary")),
+    *(f"beam_jobs.{n}" for n in ("prepare", "score", "nightly", "audit", "publish", "summary")),
 )
 
 
@@ -50,7 +51,7 @@ def test_every_documented_flag_exists() -> None:
 def test_defaults_in_the_readme_are_those_of_the_parsers() -> None:
     train = {action.dest: action.default for action in importlib.import_module("model.train").build_parser()._actions}
     rows = dict(re.findall(r"^\| `--(\w+)` \| `?([^`|]+?)`? \|", section("model.train"), re.MULTILINE))
-    checked = {name: rows[name] for name in ("dataset", "split", "last_n", "seed", "model_dir", "model")}
+    checked = {name: rows[name] for name in ("dataset", "last_n", "seed", "model_dir", "model")}
     assert checked == {name: str(train[name]) for name in checked}
 
 
@@ -58,3 +59,14 @@ def test_the_picture_is_there() -> None:
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
     assert pictures
     assert all((TOP / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_the_scheduled_request_gives_the_template_what_it_takes() -> None:
+    body = re.search(r"--message-body '(.*?)'", README.replace("\n", ""))
+    launch = json.loads(body[1])["launchParameter"]
+    template = json.loads((TOP / "beam_jobs" / "dataflow" / "score_template.json").read_text(encoding="utf-8"))
+    taken = {parameter["name"]: parameter for parameter in template["parameters"]}
+    given = launch["parameters"]
+    assert given.keys() <= taken.keys()
+    assert {name for name, parameter in taken.items() if not parameter.get("isOptional")} <= given.keys()
+    assert all(re.fullmatch(pattern, given[name]) for name in given for pattern in taken[name].get("regexes", []))
