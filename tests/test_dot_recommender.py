@@ -112,7 +112,7 @@ def test_where_titles_are_ranked_by_rating_the_best_do_not_tie_at_the_end_of_the
     factors = random_factors(2)
     model = Loaded(weights(factors, factors), tmp_path)
     users, titles = [f"u{i}" for i in range(USERS)], [f"t{i}" for i in range(TITLES)]
-    index, score = model.recommend(users, titles, [[]] * USERS, TITLES)
+    _, score = model.recommend(users, titles, [[]] * USERS, TITLES)
     served = model.model.signatures["serving_default"](
         user_id=tf.constant(np.repeat(users, TITLES)), movie_title=tf.constant(np.tile(titles, USERS))
     )["user_rating"].numpy()

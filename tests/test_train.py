@@ -17,7 +17,6 @@ from model.cli import InputError
 from model.saved_model import check_files, digests, read_description
 from tests.test_fitting import checkerboard
 
-
 BASIC = ("--model", "basic")
 
 
