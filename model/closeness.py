@@ -65,39 +65,39 @@ class Histories:
 
 
 def choose(histories: Histories, options: Sequence[Closeness], seed: int) -> tuple[Closeness, list[float]]:
-    """The option that best foretells what users watch last, by what they watched before: NDCG@10 of unseen titles.
+    """The option that best foretells what users watch last, and the NDCG of each, see `foretell`.
 
-    How much order and nearness tell differs from catalogue to catalogue, so it is measured and not assumed.
+    How much order and nearness tell differs from catalogue to catalogue, so it is measured and not assumed. Of equals
+    the first is chosen; of one, or where no user has enough interactions, it is chosen without measuring.
+    """
+    if len(options) == 1 or not (histories.lengths > 2 * CHOOSING_LAST).any():
+        return options[0], []
+    results = [foretell(histories, option, seed) for option in options]
+    return options[int(np.argmax(results))], results
+
+
+def foretell(histories: Histories, settings: Closeness, seed: int) -> float:
+    """How well what users watch last is told by what they watched before: the mean NDCG@10 of unseen titles.
 
     Args:
-      histories: nothing else is looked at. Of each of `CHOOSING_USERS` users, drawn by `seed`, with more than twice as
-        many interactions, the last `CHOOSING_LAST` are foretold.
-      options: at least one; the first of equals is chosen.
-      seed: as of `title_vectors`.
-
-    Returns:
-      The choice, and the NDCG of each option; none where there is but one or no user has enough interactions.
+      histories: of `CHOOSING_USERS` users, drawn by `seed`, with more than twice as many interactions as that, the last
+        `CHOOSING_LAST` are foretold.
+      settings: of the vectors.
+      seed: also as of `title_vectors`.
     """
     from_end = _places_from_end(histories)
     enough = np.flatnonzero(histories.lengths > 2 * CHOOSING_LAST)
-    if len(options) == 1 or not len(enough):
-        return options[0], []
     users = np.sort(np.random.default_rng(seed).permutation(enough)[:CHOOSING_USERS])
     chosen = np.zeros(histories.users, bool)
     chosen[users] = True
     held = chosen[histories.user] & (from_end < CHOOSING_LAST)
     before = Histories(histories.user[~held], histories.title[~held], histories.users, histories.titles)
     splits = np.arange(len(users) + 1, dtype=np.int64) * CHOOSING_LAST
-    results = []
-    for option in options:
-        left, right = title_vectors(before, option, seed)
-        vectors = history_vectors(before, left, option)
-        index = np.concatenate(
-            [_best(vectors, right, before, users[first : first + 1_024]) for first in range(0, len(users), 1_024)]
-        )
-        ndcg = measure_users(index, histories.title[held].astype(np.int32), splits).ndcg
-        results.append(float(np.nanmean(ndcg)))
-    return options[int(np.argmax(results))], results
+    left, right = title_vectors(before, settings, seed)
+    vectors = history_vectors(before, left, settings)
+    blocks = (users[first : first + 1_024] for first in range(0, len(users), 1_024))
+    index = np.concatenate([_best(vectors, right, before, block) for block in blocks])
+    return float(np.nanmean(measure_users(index, histories.title[held].astype(np.int32), splits).ndcg))
 
 
 def title_vectors(histories: Histories, settings: Closeness, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from model import datasets, splits
 from model.cli import FlagParser, InputError, run
-from model.hyperparameters import RatingSettings
+from model.closeness import Closeness, foretell
+from model.hyperparameters import DEFAULT_SPLITS, RatingSettings
 from model.quiet import import_tensorflow
 from model.splits import Split
 
@@ -69,6 +70,21 @@ def validation_rmse(settings: RatingSettings, split: Split, seed: int) -> float:
     return history["val_rmse"][-1]
 
 
+def unforetold(settings: Closeness, split: Split, seed: int) -> float:
+    """What is missing of NDCG@10 on each user's last interactions of the train part, by those before them."""
+    from model.relevance import histories_of
+
+    users, titles = (pa.array(words, pa.string()) for words in _words(split.train))
+    return 1 - foretell(histories_of(split.train, users, titles), settings, seed)
+
+
+def _words(table: pa.Table) -> tuple[list[str], list[str]]:
+    from model.fitting import Vocabulary
+
+    vocabulary = Vocabulary.of(table)
+    return list(vocabulary.users), list(vocabulary.titles)
+
+
 SEARCHES: Mapping[str, Search] = {
     "rating": Search(
         RatingSettings(),
@@ -82,6 +98,19 @@ SEARCHES: Mapping[str, Search] = {
         },
         validation_rmse,
         "RMSE",
+    ),
+    "relevance": Search(
+        Closeness(),
+        {
+            "dimension": (64, 96, 128, 192),
+            "l2": (100.0, 200.0, 400.0),
+            "near": (5.0, 10.0, 20.0, 50.0),
+            "far": (0.0, 0.05, 0.1, 0.3, 1.0),
+            "half_life": (2.0, 3.0, 4.0, 6.0, 10.0),
+            "kept": (0.0, 0.05, 0.1, 0.2, 0.3, 1.0),
+        },
+        unforetold,
+        "1 - NDCG@10",
     ),
 }
 """By the name that `--kind` takes."""
@@ -145,8 +174,9 @@ def main(argv: Sequence[str]) -> None:
     for name in ("trials", "seeds"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name} {getattr(args, name)}: give a whole number from 1")
-    split = splits.split_from_flags(datasets.read_from_flags(args).table, args)
-    if not split.train.num_rows or not split.validation.num_rows:
+    split = splits.split_from_flags(datasets.read_from_flags(args).table, args, DEFAULT_SPLITS[args.kind])
+    # The ranker by relevance is measured on the end of each history in the train part.
+    if not split.train.num_rows or (args.kind == "rating" and not split.validation.num_rows):
         raise InputError(f"--split {split.name} leaves train or validation without rows; give another, such as random")
     import_tensorflow()
     kind = SEARCHES[args.kind]

@@ -14,6 +14,7 @@ README = (TOP / "README.md").read_text(encoding="utf-8")
 COMMANDS = (
     "model.train",
     "model.evaluate",
+    "model.tune",
     *(f"beam_jobs.{n}" for n in ("prepare", "score", "nightly", "audit", "publish", "summary")),
 )
 
