@@ -7,7 +7,7 @@ setup(
     version="0.1.0",
     description="Nightly batch recommendations: score every user x movie pair with a TensorFlow model on Apache Beam.",
     license="Apache-2.0",
-    packages=["model", "model.datasets", "beam_jobs", "beam_jobs.engines"],
+    packages=["model", "model.card", "model.datasets", "model.quality", "beam_jobs", "beam_jobs.engines"],
     package_data={"beam_jobs.engines": ["pom.xml"]},
     python_requires=">=3.10,<3.14",
     install_requires=[

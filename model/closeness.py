@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.ranking_metrics import measure_users
+from model.quality.ranking_metrics import measure_users
 
 OVERSAMPLING, POWER_ITERATIONS = 16, 6
 CHOOSING_USERS, CHOOSING_LAST = 4_000, 5

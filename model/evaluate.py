@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from model import datasets, splits
-from model.baselines import Baselines, fit_baselines
-from model.card import write_card
-from model.card_data import card_data
+from model.card.card import write_card
+from model.card.data import card_data
 from model.cli import FlagParser, InputError, run
 from model.contract import TRAINING_FOLDER
-from model.evaluation import evaluate_ranking
-from model.evaluation_text import render_ranking, render_ratings
 from model.interactions import digest
-from model.metrics import render
+from model.quality.baselines import Baselines, fit_baselines
+from model.quality.evaluation import evaluate_ranking
+from model.quality.evaluation_text import render_ranking, render_ratings
+from model.quality.metrics import render
+from model.quality.rating_evaluation import evaluate_ratings, fit_rating_baselines
 from model.quiet import import_tensorflow
-from model.rating_evaluation import evaluate_ratings, fit_rating_baselines
 from model.saved_model import check_files, read_description
 
 

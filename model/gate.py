@@ -119,6 +119,4 @@ def _praise(description: Mapping[str, Any], reference: Mapping[str, Any] | None)
         f"Its NDCG@{description['ranking']['protocol']['k']} is above that of the most popular titles by "
         f"{difference['mean']:.4f}, at least {difference['low']:.4f}"
     )
-    return (
-        f"{words}; none is worse than allowed beside {reference['model_version']}." if reference else f"{words}."
-    )
+    return f"{words}; none is worse than allowed beside {reference['model_version']}." if reference else f"{words}."

@@ -11,8 +11,8 @@ import pyarrow as pa
 import tensorflow as tf
 
 from model.contract import MOVIE_TITLE, RECOMMEND_SIGNATURE, SERVING_SIGNATURE, USER_ID, USER_RATING
-from model.metrics import Predictor
-from model.top_n import Recommend
+from model.quality.metrics import Predictor
+from model.quality.top_n import Recommend
 
 Signature = Callable[..., Mapping[str, Any]]
 

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from model import datasets, splits
-from model.baselines import fit_baselines
-from model.card import write_card
-from model.card_data import card_data
+from model.card.card import write_card
+from model.card.data import card_data
 from model.cli import FlagParser, InputError, run
 from model.contract import CARD_FILE, TRAINING_FOLDER
-from model.evaluation import evaluate_ranking
-from model.evaluation_text import render_ranking, render_ratings
 from model.gate import former_description, judge
 from model.history import write_history
 from model.hyperparameters import DEFAULT_SPLITS, MODELS, with_epochs
 from model.interactions import Interactions, describe, digest
-from model.metrics import render
+from model.quality.baselines import fit_baselines
+from model.quality.evaluation import evaluate_ranking
+from model.quality.evaluation_text import render_ranking, render_ratings
+from model.quality.metrics import render
+from model.quality.rating_evaluation import evaluate_ratings, fit_rating_baselines
 from model.quiet import import_tensorflow
-from model.rating_evaluation import evaluate_ratings, fit_rating_baselines
 
 if TYPE_CHECKING:
     from model.kinds import Trained

@@ -9,16 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model import held_out as held_out_module
-from model.baselines import fit_baselines
 from model.datasets import read_interactions
-from model.evaluation import MODEL, RankingReport, evaluate_ranking
-from model.evaluation_text import render_ranking, render_ratings
-from model.held_out import HeldOut
 from model.interactions import SCHEMA
-from model.rating_evaluation import evaluate_ratings, fit_rating_baselines
+from model.quality import held_out as held_out_module
+from model.quality.baselines import fit_baselines
+from model.quality.evaluation import MODEL, RankingReport, evaluate_ranking
+from model.quality.evaluation_text import render_ranking, render_ratings
+from model.quality.held_out import HeldOut
+from model.quality.rating_evaluation import evaluate_ratings, fit_rating_baselines
+from model.quality.top_n import best_unseen
 from model.splits import Split, split_interactions
-from model.top_n import best_unseen
 from tests.test_fitting import checkerboard
 
 

@@ -14,7 +14,7 @@ from model.dense_recommender import DenseRecommender
 from model.fitting import Fit, Vocabulary, fit
 from model.hyperparameters import MODELS, Hyperparameters, with_epochs
 from model.interactions import SCHEMA
-from model.metrics import measure_parts
+from model.quality.metrics import measure_parts
 from model.splits import split_interactions
 
 SMALL = Hyperparameters("basic", epochs=2, embedding_dimension=4, hidden_units=(8, 4), batch_size=64)

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from model.contract import MOVIE_TITLE, USER_ID
-from model.interaction_matrix import InteractionMatrix, distinct, positions
-from model.rating_baselines import Biases
+from model.quality.interaction_matrix import InteractionMatrix, distinct, positions
+from model.quality.rating_baselines import Biases
+from model.quality.top_n import Recommend, best_of_order, best_unseen
 from model.splits import Split
-from model.top_n import Recommend, best_of_order, best_unseen
 
 POPULARITY = "popularity"
 BIASES = "biases"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model import baselines, rating_evaluation
-from model.evaluation import MODEL, RankingReport, Segment
-from model.metrics import Metrics
-from model.ranking_metrics import Interval
-from model.rating_evaluation import RatingReport
+from model.quality import baselines, rating_evaluation
+from model.quality.evaluation import MODEL, RankingReport, Segment
+from model.quality.metrics import Metrics
+from model.quality.ranking_metrics import Interval
+from model.quality.rating_evaluation import RatingReport
 
 LABELS = {MODEL: MODEL, **rating_evaluation.LABELS, **baselines.LABELS}
 RATING_LABELS = {**LABELS, **rating_evaluation.LABELS}

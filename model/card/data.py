@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
-from model.held_out import HeldOut
-from model.metrics import Predictor, predict_rows
+from model.quality.held_out import HeldOut
+from model.quality.metrics import Predictor, predict_rows
+from model.quality.top_n import Recommend
 from model.splits import Split
-from model.top_n import Recommend
 
 USERS_DRAWN = 1_000
 """Whose recommendations the distribution of predicted ratings is taken from."""
@@ -23,7 +23,7 @@ BINS = 20
 
 
 def card_data(recommend: Recommend, predict: Predictor, split: Split, seed: int = 0) -> dict[str, Any]:
-    """Plain JSON for `model.card.write_card`.
+    """Plain JSON for `model.card.card.write_card`.
 
     `data` are facts of the rows. `calibration`: the held-out rows sorted by predicted rating and cut into ten parts of
     equal size, each with the mean `predicted`, the mean `given` and its `rows`; empty where nothing is held out.

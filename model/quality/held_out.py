@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from model.contract import MOVIE_TITLE, USER_ID
-from model.interaction_matrix import InteractionMatrix, Ragged, distinct
+from model.quality.interaction_matrix import InteractionMatrix, Ragged, distinct
+from model.quality.top_n import Recommend
 from model.splits import Split
-from model.top_n import Recommend
 
 SCORES_A_BLOCK = 1 << 24
 """Users are asked about in blocks of at most so many scores, 64 MiB as float32."""

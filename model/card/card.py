@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model.card_measures import (
+from model.card.measures import (
     examples_section,
     exposure_section,
     learning_section,
@@ -14,9 +14,9 @@ from model.card_measures import (
     ratings_section,
     segments_section,
 )
-from model.card_page import bullets, page, paragraph, section, table
-from model.evaluation import MODEL
-from model.evaluation_text import LABELS
+from model.card.page import bullets, page, paragraph, section, table
+from model.quality.evaluation import MODEL
+from model.quality.evaluation_text import LABELS
 
 Report = Mapping[str, Any]
 

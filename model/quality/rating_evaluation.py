@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model.contract import USER_ID, USER_RATING
-from model.evaluation import MODEL
-from model.metrics import Metrics, Predictor, errors, measure_parts, predict_rows
-from model.rating_baselines import BIASES, GLOBAL_MEAN, Biases, GlobalMean
+from model.quality.evaluation import MODEL
+from model.quality.metrics import Metrics, Predictor, errors, measure_parts, predict_rows
+from model.quality.rating_baselines import BIASES, GLOBAL_MEAN, Biases, GlobalMean
 from model.splits import Split
 
 LABELS = {GLOBAL_MEAN: "global mean", BIASES: "user and item biases"}

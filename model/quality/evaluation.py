@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from model.held_out import HeldOut
-from model.ranking_metrics import (
+from model.quality.held_out import HeldOut
+from model.quality.ranking_metrics import (
     CONFIDENCE,
     RESAMPLES,
     Interval,
@@ -22,8 +22,8 @@ from model.ranking_metrics import (
     novelty,
     resample_means,
 )
+from model.quality.top_n import Recommend
 from model.splits import Split
-from model.top_n import Recommend
 
 MODEL = "model"
 """The name in a report of what is measured; the others are baselines."""

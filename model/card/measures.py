@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from model import card_charts as charts
-from model.card_page import paragraph, section, table
-from model.evaluation import MODEL
-from model.evaluation_text import LABELS, RATING_LABELS
+from model.card import charts
+from model.card.page import paragraph, section, table
+from model.quality.evaluation import MODEL
+from model.quality.evaluation_text import LABELS, RATING_LABELS
 
 Report = Mapping[str, Any]
 

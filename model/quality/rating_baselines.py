@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
-from model.interaction_matrix import distinct, positions
+from model.quality.interaction_matrix import distinct, positions
 
 SHRINKAGES = (1, 2, 5, 10, 20, 50)
 """What is tried on a validation part, for users and for titles."""

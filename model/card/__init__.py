@@ -1,0 +1,1 @@
+"""The model card: a page on a model for people who are no engineers."""
