@@ -13,6 +13,7 @@ from beam_jobs.candidates import CandidateList
 from beam_jobs.recommendations import Selection
 from beam_jobs.run_report import RunReport
 from beam_jobs.schema import CANDIDATES
+from beam_jobs.scoring import Plan
 
 
 def prepare_stages(args: argparse.Namespace, options: PipelineOptions) -> list[str]:
@@ -40,7 +41,7 @@ def score_stages(args: argparse.Namespace, options: PipelineOptions) -> list[str
         pairs_per_second=0.0,
         files=(),
     )
-    plan = score.Plan(
+    plan = Plan(
         report=report,
         model=args.model,
         candidates=CandidateList(CANDIDATES.empty_table(), {}),

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from pyarrow import dataset, parquet
 
-from beam_jobs import prepare, ranker, score
+from beam_jobs import prepare, ranker, score, scoring
 from beam_jobs.schema import RECOMMENDATIONS
 from model import train
 from model.cli import InputError, RunError
@@ -215,11 +215,11 @@ def test_what_was_published_stays_when_a_run_fails(work: Path, tmp_path: Path, m
         rows, counts = recommend(*args)
         return rows.slice(1), counts
 
-    recommend = score.recommend
-    monkeypatch.setattr(score, "recommend", lose_a_row)
+    recommend = scoring.recommend
+    monkeypatch.setattr(scoring, "recommend", lose_a_row)
     with pytest.raises(RunError, match="candidates left allow"):
         score.main(command(work, tmp_path))
-    monkeypatch.setattr(score, "recommend", lambda *_: 1 / 0)
+    monkeypatch.setattr(scoring, "recommend", lambda *_: 1 / 0)
     with pytest.raises(RunError, match="division by zero"):
         score.main(command(work, tmp_path))
     assert read(tmp_path).equals(before)

@@ -1,0 +1,160 @@
+"""Scoring as Beam transforms: parts of the users table to files of recommendations, and these into readers' sight."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.metrics.metric import Metrics
+
+from beam_jobs import audit, files, launch, publish, tables
+from beam_jobs.candidates import CandidateList
+from beam_jobs.parts import Part
+from beam_jobs.progress import Progress
+from beam_jobs.ranker import open_ranker
+from beam_jobs.recommendations import Candidates, Selection, recommend
+from beam_jobs.run_report import RunReport, candidates_file
+from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
+from model.contract import MOVIE_TITLE
+
+PAIRS_A_CALL = 8_000_000
+"""Pairs scored by one call of the model: a second or two of work, so progress shows and a retry costs little."""
+FEWEST_USERS_A_CALL = 64
+"""A call computes the candidates' half of the first layer anew, which costs as much as scoring half a user."""
+
+Scored = dict[str, Any]
+"""What became of a part: its `file`, as `beam_jobs.tables.describe` has it; `counts` by name; `began` and `ended`, in
+seconds since 1970. Counts travel with the rows because Beam's counters may count a part twice that ran twice."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that has been checked: all that scoring needs to know, and nothing has been written yet."""
+
+    report: RunReport
+    """As far as it is known beforehand."""
+    model: str
+    candidates: CandidateList
+    users_files: Sequence[str]
+    parts: Sequence[Part]
+    selection: Selection
+    output: str
+    threads: int | None
+    """Cores that one process may use; None for all that it finds."""
+    stage_only: bool
+
+    @property
+    def staged(self) -> str:
+        """The folder that everything is written to first, where no reader looks."""
+        return files.join(self.output, "_staging", f"{self.report.run_date}-{self.report.run_id}")
+
+
+@dataclass  # not frozen: Beam sets a label on it
+class RankCandidates(beam.PTransform):
+    """Parts of the users table to files of recommendations: each user's best candidates. Nothing is shuffled.
+
+    A part that runs twice, after a failure or beside itself, writes the same file twice.
+    """
+
+    plan: Plan
+
+    def expand(self, parts: beam.PCollection[Part]) -> beam.PCollection[Scored]:
+        """A `Scored` for each part; the files are of `beam_jobs.schema.RECOMMENDATIONS`."""
+        return parts | beam.ParDo(_RankPart(self.plan)).with_output_types(Scored)
+
+
+class _RankPart(beam.DoFn):
+    def __init__(self, plan: Plan) -> None:
+        self._model, self._threads, self._selection = plan.model, plan.threads, plan.selection
+        self._staged, self._report = plan.staged, plan.report
+
+    def setup(self) -> None:
+        self._ranker = open_ranker(self._model, self._threads, self._report.model_version)
+        table = tables.read_table(candidates_file(self._staged), CANDIDATES, "--candidates")
+        self._candidates = Candidates(table[MOVIE_TITLE].combine_chunks(), self._ranker)
+        self._users_a_call = max(FEWEST_USERS_A_CALL, PAIRS_A_CALL // len(self._candidates))
+        self._progress = Progress(self._report.counters["users_read"])
+        self._milliseconds = Metrics.distribution(launch.NAMESPACE, "recommend_call-msec")
+
+    def process(self, part: Part) -> Iterator[Scored]:
+        began, counts = time.time(), dict[str, int]()
+        path = files.join(partition_of(self._staged, self._report), part.file_name(self._report.run_id))
+        file = tables.write_tables(
+            self._recommendations(part, counts), RECOMMENDATIONS, path, files.join(self._staged, "attempts")
+        )
+        launch.count(counts)
+        yield {"file": file, "counts": counts, "began": began, "ended": time.time()}
+
+    def _recommendations(self, part: Part, counts: dict[str, int]) -> Iterator[pa.Table]:
+        """A block of users at a time; adds to `counts`."""
+        for users in tables.read_batches(part.users_file, USERS, part.row_groups, self._users_a_call, "--users"):
+            began = time.monotonic()
+            rows, more = recommend(users, self._ranker, self._candidates, self._selection)
+            self._milliseconds.update(int(1_000 * (time.monotonic() - began)))
+            self._progress.add(more["users_scored"], more["pairs_scored"])
+            launch.add_counts(counts, more)
+            yield rows
+
+
+@dataclass  # not frozen: Beam sets a label on it
+class Conclude(beam.PTransform):
+    """Write the run's report; where the rows were audited, publish them."""
+
+    plan: Plan
+
+    def expand(
+        self, outcome: tuple[beam.PCollection[Scored], beam.PCollection[audit.Findings] | None]
+    ) -> beam.PCollection[None]:
+        """What became of all parts, and what the audit found; nothing but files comes out."""
+        scored, findings = outcome
+        once = scored.pipeline | "Once" >> beam.Create([None])
+        place = (self.plan.report, self.plan.staged)
+        if findings is None:
+            return once | "Report" >> beam.Map(_report, *place, beam.pvalue.AsList(scored))
+        return once | "Report and publish" >> beam.Map(
+            _publish, *place, beam.pvalue.AsList(scored), beam.pvalue.AsSingleton(findings), self.plan.output
+        )
+
+
+def rows_file(scored: Scored, partition: str) -> str:
+    """The path of a part's recommendations."""
+    return files.join(partition, scored["file"]["name"])
+
+
+def partition_of(staged: str, report: RunReport) -> str:
+    """The folder of the rows, in `staged`."""
+    return files.join(staged, f"run_date={report.run_date}")
+
+
+def _report(_: None, report: RunReport, staged: str, scored: Sequence[Scored]) -> RunReport:
+    """Complete the report by what became of the parts, and write it."""
+    counters = {name: count for name, count in report.counters.items() if name.startswith("candidates")}
+    counts: dict[str, int] = {}
+    for part in scored:
+        launch.add_counts(counts, part["counts"])
+    ended = max(part["ended"] for part in scored)
+    seconds = ended - min(part["began"] for part in scored)
+    complete = replace(
+        report,
+        counters=counts | counters,
+        seconds={"score": seconds, "audit": time.time() - ended},
+        pairs_per_second=counts["pairs_scored"] / max(seconds, 1e-3),
+        files=tuple(sorted((part["file"] for part in scored), key=lambda file: file["name"])),
+    )
+    complete.write(partition_of(staged, report))
+    return complete
+
+
+def _publish(
+    _: None, report: RunReport, staged: str, scored: Sequence[Scored], findings: audit.Findings, output: str
+) -> None:
+    """Report, hold the audit's findings against it, and publish. Done once already, it does nothing."""
+    if publish.is_published(report, output):
+        return
+    complete = _report(None, report, staged, scored)
+    audit.conclude(staged, complete, audit.describe_rows(staged, partition_of(staged, report)), findings)
+    publish.publish(staged, output)
