@@ -31,31 +31,22 @@ class Gaussians(tf.Module):
 class Tower(tf.Module):
     """A Gaussian vector and bias for each of n users or titles: what side features say, and what is the row's own."""
 
-    def __init__(self, features: np.ndarray, bias_features: np.ndarray, settings: RatingSettings) -> None:
-        """Start at random.
-
-        Args:
-          features: `float32[n, K]`, of vectors and biases.
-          bias_features: `float32[n, J]`, of biases alone; J may be 0.
-          settings: of the model.
-        """
+    def __init__(self, features: np.ndarray, settings: RatingSettings) -> None:
+        """Start at random; `features: float32[n, K]`."""
         super().__init__()
         members, size, scale = settings.members, settings.factors + 1, settings.initial_scale
-        self._features, self._bias_features = tf.constant(features, tf.float32), tf.constant(bias_features, tf.float32)
+        self._features = tf.constant(features, tf.float32)
         self.own = Gaussians((features.shape[0], members, size), scale, tau=0.3, deviation=0.2)
         self.side = Gaussians((features.shape[1], members, size), scale / 10, tau=0.2, deviation=0.05)
-        self.bias_side = Gaussians((bias_features.shape[1], members, 1), scale / 10, tau=0.2, deviation=0.05)
 
     def moments(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Means and variances, `float32[n, S, D + 1]` each; the last place is the bias."""
-        mean = self.own.mean + self._prior_mean()
-        variance = self.own.variance + tf.tensordot(tf.square(self._features), self.side.variance, 1)
-        of_bias = tf.tensordot(tf.square(self._bias_features), self.bias_side.variance, 1)
-        return mean, variance + self._at_bias(of_bias)
+        mean = self.own.mean + tf.tensordot(self._features, self.side.mean, 1)
+        return mean, self.own.variance + tf.tensordot(tf.square(self._features), self.side.variance, 1)
 
     def divergence(self) -> tf.Tensor:
         """Of everything in the tower, a scalar."""
-        return self.own.divergence() + self.side.divergence() + self.bias_side.divergence()
+        return self.own.divergence() + self.side.divergence()
 
     def expected(self, trained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vectors, `float32[n, S * D]`, each member's a share of an average, and biases, `float32[n]`.
@@ -63,15 +54,8 @@ class Tower(tf.Module):
         Rows that are not `trained: bool[n]` are what side features say: the posterior of a row without ratings is its
         prior, which the optimizer only comes near to.
         """
-        mean = self._prior_mean().numpy() + self.own.mean.numpy() * trained[:, np.newaxis, np.newaxis]
+        own = self.own.mean.numpy() * trained[:, np.newaxis, np.newaxis]
+        mean = own + tf.tensordot(self._features, self.side.mean, 1).numpy()
         rows, members, _ = mean.shape
         vectors = mean[:, :, :-1].reshape(rows, -1) / np.sqrt(members)
         return vectors.astype(np.float32), mean[:, :, -1].mean(axis=1).astype(np.float32)
-
-    def _prior_mean(self) -> tf.Tensor:
-        of_bias = tf.tensordot(self._bias_features, self.bias_side.mean, 1)
-        return tf.tensordot(self._features, self.side.mean, 1) + self._at_bias(of_bias)
-
-    def _at_bias(self, values: tf.Tensor) -> tf.Tensor:
-        """`float32[n, S, 1]` -> `float32[n, S, D + 1]`, zeros before it."""
-        return tf.pad(values, [[0, 0], [0, 0], [self.own.mean.shape[-1] - 1, 0]])

@@ -70,27 +70,20 @@ class RatingModel(tfrs.Model):
     """
 
     def __init__(
-        self,
-        user_side: np.ndarray,
-        user_arrival: np.ndarray,
-        title_side: np.ndarray,
-        mean: float,
-        rows: int,
-        settings: RatingSettings,
+        self, user_side: np.ndarray, title_side: np.ndarray, mean: float, rows: int, settings: RatingSettings
     ) -> None:
         """Make a model to be fitted.
 
         Args:
           user_side: `float32[U + 1, K]`, as `with_constant` makes it.
-          user_arrival: `float32[U + 1, J]`, what the users' biases depend on besides.
           title_side: `float32[M + 1, L]`, likewise.
           mean: of the ratings.
           rows: how many there are to fit to; the prior weighs as much as the evidence of one pass over them.
           settings: of the model.
         """
         super().__init__()
-        self.user_tower = Tower(user_side, user_arrival, settings)
-        self.title_tower = Tower(title_side, np.zeros((len(title_side), 0)), settings)
+        self.user_tower = Tower(user_side, settings)
+        self.title_tower = Tower(title_side, settings)
         self.log_sigma = tf.Variable(0.0, name="log_sigma")
         self.prior_weight = tf.Variable(1.0, trainable=False, name="prior_weight")
         self._mean, self._scale = mean, 1 / (rows * settings.members)
@@ -154,15 +147,13 @@ def fit_rating(
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     described = pa.concat_tables([train, validation], promote_options="default") if described is None else described
-    train = _shuffled(train, seed + SHUFFLE_SEED_OFFSET)
-    rows = _rows(train, vocabulary)
+    rows = _rows(_shuffled(train, seed + SHUFFLE_SEED_OFFSET), vocabulary)
     ratings = rows[USER_RATING]
     mean = float(ratings.mean(dtype=np.float64))
     user_counts = np.bincount(rows["user_row"], minlength=len(vocabulary.users) + 1)[1:]
     title_counts = np.bincount(rows["title_row"], minlength=len(vocabulary.titles) + 1)[1:]
     model = RatingModel(
         with_constant(user_features(described, vocabulary.users)),
-        arrival(rows["user_row"], train[TIMESTAMP].to_numpy(), len(vocabulary.users)),
         with_constant(np.hstack([title_features(described, vocabulary.titles), popularity(title_counts)])),
         mean,
         train.num_rows,
@@ -208,21 +199,6 @@ def popularity(counts: np.ndarray) -> np.ndarray:
     rated = counts > 0
     scale = (scale - scale[rated].mean()) / max(float(scale[rated].std()), 1e-6)
     return np.where(rated, scale, 0).astype(np.float32)[:, np.newaxis]
-
-
-def arrival(user_rows: np.ndarray, times: np.ndarray, users: int) -> np.ndarray:
-    """When users came, as the rank of their first interaction of `times: int64[N]`: `float32[users + 1, 1]`.
-
-    What stands for the drift of ratings with time, which a pair's rating may not depend on. Ranks are scaled to a
-    deviation of about 1 about 0. Whoever has no interaction, row 0 too, comes last: they are yet to come.
-    """
-    latest = np.iinfo(np.int64).max
-    first = np.full(users + 1, latest)
-    np.minimum.at(first, user_rows, times)
-    arrived = np.sort(first[first < latest])
-    rank = np.searchsorted(arrived, first) / len(arrived)
-    # A uniform variable on [0, 1] has a deviation of 1 / sqrt(12).
-    return ((rank - 0.5) * np.sqrt(12)).astype(np.float32)[:, np.newaxis]
 
 
 def with_constant(features: np.ndarray) -> np.ndarray:

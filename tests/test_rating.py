@@ -12,7 +12,7 @@ from model.datasets import read_interactions
 from model.fitting import Vocabulary
 from model.hyperparameters import RatingSettings
 from model.interactions import SCHEMA
-from model.rating import RatingFactors, arrival, fit_rating, popularity, with_constant
+from model.rating import RatingFactors, fit_rating, popularity, with_constant
 
 SMALL = RatingSettings(members=2, factors=3, epochs=60, warm_up=0.4, learning_rate=0.05, batch_size=512)
 BRIEF = RatingSettings(members=2, factors=2, epochs=3, batch_size=256)
@@ -128,14 +128,6 @@ def test_popularity_is_zero_for_what_nobody_rated_and_rises_with_the_ratings() -
     assert scale[1] < scale[2] < scale[3]
     np.testing.assert_allclose([scale[1:].mean(), scale[1:].std()], [0, 1], atol=1e-6)
     np.testing.assert_array_equal(popularity(np.array([4, 4, 0])), np.zeros((3, 1)))
-
-
-def test_whoever_has_not_come_yet_comes_last() -> None:
-    when = arrival(np.array([2, 1, 2, 4]), np.array([30, 20, 10, 40]), 4)[:, 0]
-    # Users 2, 1 and 4 came in that order; 3 and the unknown are yet to come.
-    assert when[2] < when[1] < when[4] < when[3] == when[0]
-    assert when[2] == pytest.approx(-np.sqrt(3))
-    assert when[0] == pytest.approx(np.sqrt(3))
 
 
 def test_rows_of_which_nothing_is_known_are_the_average() -> None:
