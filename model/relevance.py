@@ -72,7 +72,8 @@ class NextTitleModel(tfrs.Model):
             given,
             candidates,
             candidate_sampling_probability=tf.gather(self._title_share, titles),
-            candidate_ids=titles,
+            # They are compared and nothing else; with whole numbers TensorFlow complains of its own library.
+            candidate_ids=tf.cast(titles, tf.float64),
             compute_metrics=False,
         )
 
