@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ class Trained:
     """By name of the metric, a value an epoch."""
     parameters: int
     """Numbers that were fitted."""
+    settings: Settings
+    """What it was fitted with, where the interactions had a choice the one that they made."""
 
     @property
     def finite(self) -> bool:
@@ -57,7 +59,7 @@ def fit_kind(
     """
     if isinstance(settings, Hyperparameters):
         fitted = fit(train, validation, vocabulary, settings, seed, logs)
-        return Trained(DenseRecommender(fitted.weights), fitted.weights, fitted.history, fitted.parameters)
+        return Trained(DenseRecommender(fitted.weights), fitted.weights, fitted.history, fitted.parameters, settings)
     rating_settings = settings if isinstance(settings, RatingSettings) else settings.rating
     rating, history = fit_rating(train, validation, vocabulary, rating_settings, seed, logs / "rating", described)
     ratings = _factors_of(rating)
@@ -65,12 +67,12 @@ def fit_kind(
     histories = histories_of(train, pa.array(vocabulary.users), pa.array(vocabulary.titles))
     if isinstance(settings, RelevanceSettings):
         users, titles = user_features(described, vocabulary.users), title_features(described, vocabulary.titles)
-        relevance, losses = fit_relevance(histories, users, titles, settings, seed, logs / "relevance")
-        history = {**history, **losses}
+        relevance, losses, closeness = fit_relevance(histories, users, titles, settings, seed, logs / "relevance")
+        history, settings = {**history, **losses}, replace(settings, closeness=(closeness,))
     known = np.concatenate([[False], histories.lengths > 0])
     weights = DotWeights(vocabulary.users, vocabulary.titles, relevance, ratings, (rating.low, rating.high), known)
     parameters = sum(array.size for array in weights.arrays() if array.dtype == np.float32)
-    return Trained(DotRecommender(weights), weights, history, parameters)
+    return Trained(DotRecommender(weights), weights, history, parameters, settings)
 
 
 def _factors_of(rating: RatingFactors) -> Factors:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from model.closeness import Histories, choose, history_vectors, title_vectors
+from model.closeness import Closeness, Histories, choose, history_vectors, title_vectors
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
 from model.dot_recommender import Factors
 from model.hyperparameters import RelevanceSettings
@@ -85,7 +85,7 @@ def fit_relevance(
     settings: RelevanceSettings,
     seed: int,
     tensorboard: Path,
-) -> tuple[Factors, dict[str, list[float]]]:
+) -> tuple[Factors, dict[str, list[float]], Closeness]:
     """Fit both parts to interactions.
 
     Args:
@@ -97,12 +97,14 @@ def fit_relevance(
       tensorboard: folder of its logs.
 
     Returns:
-      The factors, row 0 of each table for the unknown; and the loss an example of each epoch.
+      The factors, row 0 of each table for the unknown; the loss an example of each epoch; and which of the options of
+      closeness was chosen.
     """
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     closeness, results = choose(histories, settings.closeness, seed)
-    print(f"chosen, of NDCG@10 on what users watched last {', '.join(f'{ndcg:.4f}' for ndcg in results)}: {closeness}")
+    if results:
+        print(f"NDCG@10 on what users watched last {', '.join(f'{ndcg:.4f}' for ndcg in results)}; {closeness}")
     left, right = title_vectors(histories, closeness, seed)
     users = history_vectors(histories, left, closeness)
     share = (histories.counts + 1) / (histories.counts + 1).sum()
@@ -127,7 +129,8 @@ def fit_relevance(
         _complete(right, few, counts, settings.title_prior, model.title_tower, title_features),
         np.zeros(histories.titles + 1, np.float32),
     )
-    return factors, {"next_title_loss": [float(loss) / settings.batch_size for loss in history.history["loss"]]}
+    losses = [float(loss) / settings.batch_size for loss in history.history["loss"]]
+    return factors, {"next_title_loss": losses}, closeness
 
 
 def histories_of(table: pa.Table, users: pa.Array, titles: pa.Array) -> Histories:

@@ -87,8 +87,9 @@ def main(argv: Sequence[str]) -> None:
         if args.refit:
             print(f"\nfitting {args.model} to all {everything.num_rows:,} interactions, for export", flush=True)
             trained_on, nothing = everything, everything.slice(0, 0)
+            # With the settings that were measured: what the interactions chose is not chosen anew.
             trained = fit_kind(
-                settings, trained_on, nothing, described, vocabulary, args.seed, logs / "tensorboard-refit"
+                trained.settings, trained_on, nothing, described, vocabulary, args.seed, logs / "tensorboard-refit"
             )
         description = {
             "model_kind": args.model,
@@ -98,7 +99,7 @@ def main(argv: Sequence[str]) -> None:
             **{name: measured[name] for name in ("metrics", "ratings", "ranking")},
             "vocabulary": {"users": len(vocabulary.users), "titles": len(vocabulary.titles)},
             **_provenance(args, interactions, split, trained_on),
-            "settings": asdict(settings),
+            "settings": asdict(trained.settings),
         }
         description["blessed"] = judge(description, trained.finite, former)
         write_card(folder / CARD_FILE, description, measured["ranking"], measured["ratings"], history, measured["card"])
