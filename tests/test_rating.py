@@ -144,5 +144,5 @@ def test_movielens_u1(movielens_dir: Path) -> None:
     assert (train.num_rows, test.num_rows) == (80_000, 20_000)
     settings = RatingSettings(members=1, factors=10, epochs=12, warm_up=0.4, learning_rate=0.05, batch_size=8_192)
     _, history = fit_rating(train, test, Vocabulary.of(pa.concat_tables([train, test])), settings, 0, None)
-    # Biases alone come to 0.96.
+    # Biases alone, shrunk by 5, come to 0.955.
     assert 0.88 < history["val_rmse"][-1] < 0.93
