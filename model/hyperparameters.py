@@ -16,15 +16,15 @@ class RatingSettings:
 
     members: int = 4
     """S, fitted side by side from different starts; the average of their ratings is what counts."""
-    factors: int = 16
+    factors: int = 10
     """D; the fit closes those it has no use for."""
-    epochs: int = 40
-    warm_up: float = 0.5
+    epochs: int = 25
+    warm_up: float = 0.4
     """The share of the epochs over which the prior's weight rises to 1; at full weight from the start it closes
     factors before they have learned anything (Sonderby et al., "Ladder variational autoencoders", 2016)."""
-    learning_rate: float = 0.03
+    learning_rate: float = 0.05
     """Of Adam at its start; falls to a twentieth along a cosine."""
-    batch_size: int = 16_384
+    batch_size: int = 8_192
     initial_scale: float = 0.1
     """Deviation of the means' starting values."""
 
@@ -46,8 +46,8 @@ class RelevanceSettings:
     )
     """From what is watched next being told by what was watched last, to order telling nothing; the interactions choose.
     """
-    rating: RatingSettings = field(default_factory=lambda: RatingSettings(members=2, epochs=25))
-    """Of the ratings that it predicts beside, which order nothing: a third of the time for a hundredth more error."""
+    rating: RatingSettings = field(default_factory=lambda: RatingSettings(members=2))
+    """Of the ratings that it predicts beside, which order nothing: half the time."""
     epochs: int = 4
     """Of the towers; the vectors in closed form take none."""
     learning_rate: float = 0.05
