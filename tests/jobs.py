@@ -11,6 +11,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from beam_jobs.schema import CANDIDATES, USERS
+from model import train
+from model.datasets import read_interactions
 from model.dense_recommender import DenseRecommender, RankerWeights
 from model.export import export, model_version
 from tests import oracle
@@ -37,6 +39,14 @@ def write_model(folder: Path, seed: int = 0) -> RankerWeights:
     }
     export(DenseRecommender(weights), description, folder)
     return weights
+
+
+def write_movielens(folder: Path, source: Path) -> None:
+    """The interactions of MovieLens 100K as Parquet, and a relevance ranker fitted to them."""
+    path = folder / "ratings" / "part.parquet"
+    path.parent.mkdir(parents=True)
+    parquet.write_table(read_interactions(str(source)).table, path, row_group_size=20_000)
+    train.main(["--dataset", str(path), "--model_dir", str(folder / "model"), "--epochs", "1", "--refit"])
 
 
 def write_users(path: Path, users: Sequence[tuple[str | None, Sequence[str] | None]], row_group_size: int = 7) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import dataset
 
-from beam_jobs import score
+from beam_jobs import prepare, score
 from beam_jobs.engines import cache, flink, java, prism, workers
 from beam_jobs.engines.__main__ import Engine, write_flags
 from beam_jobs.engines.processes import Processes, free_ports, listens
@@ -260,8 +260,13 @@ def test_the_command_writes_flags_while_the_engine_runs(bare: Path, tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model and tables, and in `direct` what DirectRunner makes of them."""
+    """A model and tables, of MovieLens where it is at hand, and in `direct` what DirectRunner makes of them."""
     folder = tmp_path_factory.mktemp("work")
+    if movielens := os.environ.get("MOVIELENS_100K_DIR"):
+        jobs.write_movielens(folder, Path(movielens))
+        prepare.main([f"--dataset={folder / 'ratings'}", f"--output={folder}"])
+        score.main(flags_of(folder, folder / "direct"))
+        return folder
     jobs.write_model(folder / "model")
     users = jobs.some_users()
     jobs.write_users(folder / "users" / "a.parquet", users[:15])
