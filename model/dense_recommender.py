@@ -10,10 +10,12 @@ import tensorflow as tf
 
 from model.recommender import BlockScorer, ChunkScorer, Recommender, at_least, ceil_div, constant
 
-PAIRS_A_STEP = 4_096
-"""Pairs scored by one pass through the dense layers; the first hidden layer, 256 floats a pair, is then 4 MiB.
-
-A quarter of that was slower by a tenth, for the cost of starting operations; several times that leaves the cache."""
+USERS_A_BLOCK = 32
+"""Users that one compiled call scores, one after the other: enough that starting calls costs little."""
+ROWS_A_STEP = 4_096
+"""Candidates scored by one pass through the dense layers; the first hidden layer, 256 floats each, is then 4 MiB."""
+ROW_MULTIPLE = 64
+"""Rows of a pass are padded to a multiple, as what is left over takes kernels that sum in another order."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,12 @@ class DenseRecommender(Recommender):
     candidate half. Each half is computed once for a user and once for a candidate rather than once a pair, which
     leaves the second layer as the cost of a pair (2 x 256 x 64 floating-point operations in the article's model).
 
+    The layers are compiled by XLA, once a process and shape: a user at a time, so that what passes from layer to layer
+    stays in the cache.
+
     Ties are kept: a row of a matrix product comes out with the same bits whatever rows stand beside it, so titles
-    that the model cannot tell apart get equal scores. That holds in TensorFlow's CPU kernels for two rows or more; a
-    single row takes a matrix-vector kernel that sums in another order, so products here always have two rows.
+    that the model cannot tell apart get equal scores, in `recommend` and `serving_default` alike. That holds for whole
+    multiples of `ROW_MULTIPLE` rows, which is what passes here always have.
     """
 
     def __init__(self, weights: RankerWeights) -> None:
@@ -66,13 +71,20 @@ class DenseRecommender(Recommender):
 
     def rate(self, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """See `Recommender`."""
+        pairs = tf.size(user_rows)
+        # A power of two: each size is compiled once, and sizes are many.
+        steps = tf.cast(
+            tf.math.ceil(tf.math.log(tf.cast(tf.maximum(pairs, ROW_MULTIPLE), tf.float64)) / np.log(2)), tf.int32
+        )
+        size = tf.bitwise.left_shift(1, steps)
+        user_rows, title_rows = at_least(size, user_rows, filler=0), at_least(size, title_rows, filler=0)
         user_half = _dense(tf.gather(self._user_embedding, user_rows), self._user_kernel, self._first_bias)
-        return _score(user_half + self._title_half(title_rows), self._read_layers())
+        return _score(user_half + self._title_half(title_rows), *self._read_layers())[:pairs]
 
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Recommender`: as many pairs as `PAIRS_A_STEP`."""
-        chunk = tf.maximum(2, ceil_div(candidates, ceil_div(candidates, PAIRS_A_STEP)))
-        return tf.maximum(1, PAIRS_A_STEP // chunk), chunk
+        """See `Recommender`: a block of users, and their candidates in equal chunks."""
+        chunk = ceil_div(candidates, ceil_div(candidates, ROWS_A_STEP))
+        return tf.constant(USERS_A_BLOCK), ceil_div(chunk, ROW_MULTIPLE) * ROW_MULTIPLE
 
     def scorer(self, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
         """See `Recommender`; keeps the candidates' halves, `float32[M, H1]`."""
@@ -87,8 +99,7 @@ class DenseRecommender(Recommender):
             user_half = _dense(tf.gather(user_embedding, rows), user_kernel, first_bias)[:block]
 
             def score_chunk(start: tf.Tensor) -> tf.Tensor:
-                hidden = user_half[:, tf.newaxis] + titles_half[start : start + chunk]
-                return tf.reshape(_score(tf.reshape(hidden, [block * chunk, hidden.shape[-1]]), layers), [block, chunk])
+                return _score_users(user_half, titles_half[start : start + chunk], *layers)
 
             return score_chunk
 
@@ -98,18 +109,25 @@ class DenseRecommender(Recommender):
         """`int32[M]` -> `float32[M, H1]`, M at least 2."""
         return tf.matmul(tf.gather(self._title_embedding, title_rows), self._title_kernel)
 
-    def _read_layers(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """Kernel and bias of the layers after the first product."""
+    def _read_layers(self) -> list[tf.Tensor]:
+        """Kernel and bias of each layer after the first product."""
         layers = zip(self._kernels, self._biases, strict=True)
-        return [(kernel.read_value(), bias.read_value()) for kernel, bias in layers]
+        return [variable.read_value() for layer in layers for variable in layer]
 
 
 def _dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     return tf.matmul(inputs, kernel) + bias
 
 
-def _score(hidden: tf.Tensor, layers: Sequence[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
-    """`float32[P, H1]`, the first layer before its activation -> `float32[P]`, P at least 2."""
-    for kernel, bias in layers:
+@tf.function(jit_compile=True)
+def _score(hidden: tf.Tensor, *layers: tf.Tensor) -> tf.Tensor:
+    """`float32[P, H1]`, the first layer before its activation -> `float32[P]`, P a multiple of `ROW_MULTIPLE`."""
+    for kernel, bias in zip(layers[::2], layers[1::2], strict=True):
         hidden = _dense(tf.nn.relu(hidden), kernel, bias)
     return tf.squeeze(hidden, axis=1)
+
+
+@tf.function(jit_compile=True)
+def _score_users(user_half: tf.Tensor, titles_half: tf.Tensor, *layers: tf.Tensor) -> tf.Tensor:
+    """`float32[B, H1]` and `float32[M, H1]` -> `float32[B, M]`, M a multiple of `ROW_MULTIPLE`."""
+    return tf.map_fn(lambda half: _score(half + titles_half, *layers), user_half, fn_output_signature=tf.float32)

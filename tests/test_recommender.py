@@ -61,7 +61,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
     )
     made = [Loaded(weights, tmp_path_factory.mktemp("model")) for weights in (drawn, coarse)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dense_recommender, "PAIRS_A_STEP", 8)
+        patch.setattr(dense_recommender, "USERS_A_BLOCK", 2)
+        patch.setattr(dense_recommender, "ROWS_A_STEP", 8)
+        patch.setattr(dense_recommender, "ROW_MULTIPLE", 4)
         made += [Loaded(weights, tmp_path_factory.mktemp("model")) for weights in (drawn, coarse)]
     return made
 
