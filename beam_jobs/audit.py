@@ -29,7 +29,7 @@ from beam_jobs.checks import (
     locate_seen,
     merge,
 )
-from beam_jobs.partition import partitions_for, split_by_hash
+from beam_jobs.partition import encode_strings, partitions_for, split_by_hash
 from beam_jobs.run_report import FILE, RunReport, candidates_file, find_partition
 from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
 from model.cli import FlagParser, InputError, RunError, run
@@ -55,6 +55,7 @@ class FindViolations(beam.PTransform):
     def expand(self, both: tuple[beam.PCollection[pa.Table], beam.PCollection[pa.Table]]) -> beam.PCollection[Findings]:
         """One collection of one merged `Findings`."""
         users, recommendations = both
+        recommendations |= "Encode strings" >> beam.Map(encode_strings).with_output_types(pa.Table)
         users |= "Locate seen" >> beam.Map(_locate, self.candidates_file).with_output_types(pa.Table)
         return (
             {
@@ -204,7 +205,7 @@ def _check(met: tuple[int, dict[str, Iterable[pa.Table]]], candidates_file: str,
     _, group = met
     return check_partition(
         pa.concat_tables([*group["users"], LOCATED.empty_table()]),
-        pa.concat_tables([*group["recommendations"], RECOMMENDATIONS.empty_table()]),
+        pa.concat_tables([RECOMMENDATIONS.empty_table(), *(t.cast(RECOMMENDATIONS) for t in group["recommendations"])]),
         _read_candidates(candidates_file),
         rules,
     )
