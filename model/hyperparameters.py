@@ -46,8 +46,8 @@ class RelevanceSettings:
     )
     """From what is watched next being told by what was watched last, to order telling nothing; the interactions choose.
     """
-    rating: RatingSettings = field(default_factory=lambda: RatingSettings(members=2))
-    """Of the ratings that it predicts beside, which order nothing: half the time."""
+    rating: RatingSettings = field(default_factory=RatingSettings)
+    """Of the ratings that it predicts beside."""
     epochs: int = 4
     """Of the towers; the vectors in closed form take none."""
     learning_rate: float = 0.05
