@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +45,24 @@ ChunkScorer = Callable[[tf.Tensor], tf.Tensor]
 """The first position of a chunk of candidates -> `float32[block, chunk]`, the scores of a block's users."""
 BlockScorer = Callable[[tf.Tensor], ChunkScorer]
 """Rows of a block's users, `int32[block]` -> their `ChunkScorer`."""
+BlockChooser = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+"""Rows of a block's users, `int32[block]`, and what they have seen, `int32[S, 2]`, pairs of a place in the block and a
+position in the candidates -> scores, `float32[block, depth]`, and positions, `int32[block, depth]`, of each user's best
+candidates in the order that `recommend` promises; a seen one has the score -inf."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one call of `recommend`, each an `int32` scalar."""
+
+    block: tf.Tensor
+    """Users that one step works on."""
+    chunk: tf.Tensor
+    """Candidates that one step scores at once."""
+    count: tf.Tensor
+    """Candidates that there are; what is beyond them in `title_rows` is padding, up to a multiple of `chunk`."""
+    depth: tf.Tensor
+    """Candidates that are kept of each user, at most `count`."""
 
 
 class Recommender(tf.Module):
@@ -68,6 +87,27 @@ class Recommender(tf.Module):
     @abstractmethod
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """How many users, and how many of so many candidates (at least 2), are scored by one step."""
+
+    def chooser(self, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
+        """What finds the best candidates, in rows `int32[M]`, of a block of users; here by scoring all of them.
+
+        It is made once a call, like `scorer`.
+        """
+        block, chunk, count, depth = shape.block, shape.chunk, shape.count, shape.depth
+        chunks = tf.size(title_rows) // chunk
+        score_block = self.scorer(title_rows, block, chunk)
+
+        def choose(rows: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            parts = tf.map_fn(
+                score_block(rows), tf.range(chunks) * chunk, fn_output_signature=tf.float32, parallel_iterations=1
+            )
+            scores = tf.reshape(tf.transpose(parts, [1, 0, 2]), [block, chunks * chunk])[:, :count]
+            scores = tf.tensor_scatter_nd_update(scores, seen, tf.fill([tf.shape(seen)[0]], -np.inf))
+            # Of equal scores top_k takes the lower position first, which is the order promised.
+            best = tf.math.top_k(scores, depth)
+            return best.values, best.indices
+
+        return choose
 
     @abstractmethod
     def scorer(self, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
@@ -148,28 +188,19 @@ class Recommender(tf.Module):
         block, chunk = self.block_shape(tf.maximum(2, count))
         chunks = tf.maximum(1, ceil_div(count, chunk))
         title_rows = self.title_rows.lookup(at_least(chunk * chunks, candidates))
-        score_block = self.scorer(title_rows, block, chunk)
+        depth = tf.minimum(k, count)
+        choose = self.chooser(title_rows, Shape(block, chunk, count, depth))
 
         blocks = tf.maximum(1, ceil_div(users, block))
         user_rows = self.user_rows.lookup(at_least(blocks * block, user_id))
         seen_row_splits = at_least(blocks * block + 1, seen_row_splits, filler=seen_row_splits[-1])
-        depth = tf.minimum(k, count)
 
         def best_of_block(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             first = number * block
-            score_chunk = score_block(user_rows[first : first + block])
-            parts = tf.map_fn(
-                score_chunk, tf.range(chunks) * chunk, fn_output_signature=tf.float32, parallel_iterations=1
-            )
-            scores = tf.reshape(tf.transpose(parts, [1, 0, 2]), [block, chunks * chunk])[:, :count]
-
             splits = seen_row_splits[first : first + block + 1]
             rows = tf.repeat(tf.range(block), splits[1:] - splits[:-1])
             seen = tf.stack([rows, seen_values[splits[0] : splits[-1]]], axis=1)
-            scores = tf.tensor_scatter_nd_update(scores, seen, tf.fill([tf.size(rows)], -np.inf))
-            # Of equal scores top_k takes the lower position first, which is the order promised.
-            best = tf.math.top_k(scores, depth)
-            return best.values, best.indices
+            return choose(user_rows[first : first + block], seen)
 
         score, index = tf.map_fn(
             best_of_block,
@@ -209,7 +240,8 @@ class Recommender(tf.Module):
 
     def predict(self, user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
         """The predicted ratings, `float32[B]`, of B user ids and B titles."""
-        return _predict(self.serving_default, user_id, movie_title)
+        pairs = {USER_ID: tf.constant(user_id, tf.string), MOVIE_TITLE: tf.constant(movie_title, tf.string)}
+        return self.serving_default(**pairs)[USER_RATING].numpy()
 
     def save(self, folder: Path) -> None:
         """Write the SavedModel with its signatures into `folder`."""
@@ -220,21 +252,6 @@ class Recommender(tf.Module):
             RATE_SIGNATURE: self.rate_recommended,
         }
         tf.saved_model.save(self, str(folder), signatures)
-
-
-def load_predictor(folder: Path) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The SavedModel in `folder` as a function like `Recommender.predict`."""
-    model = tf.saved_model.load(str(folder))
-
-    def predict(user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
-        return _predict(model.signatures[SERVING_SIGNATURE], user_id, movie_title)
-
-    return predict
-
-
-def _predict(serving: Callable[..., dict[str, tf.Tensor]], user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
-    pairs = {USER_ID: tf.constant(user_id, tf.string), MOVIE_TITLE: tf.constant(movie_title, tf.string)}
-    return serving(**pairs)[USER_RATING].numpy()
 
 
 def vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:
