@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
+from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
 from model.dense_recommender import RankerWeights
+from model.examples import learning_order, on_disk
 from model.hyperparameters import Hyperparameters
 from model.ranker import RankingModel
 
@@ -63,14 +64,16 @@ def fit(
     tf.config.experimental.enable_op_determinism()
     model = RankingModel(vocabulary.users, vocabulary.titles, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
-    history = model.fit(
-        _batches(_shuffled(train, seed + SHUFFLE_SEED_OFFSET), settings.batch_size),
-        validation_data=_batches(validation, EVALUATION_BATCH) if validation.num_rows else None,
-        epochs=settings.epochs,
-        # A bar that redraws itself is unreadable in a log, which gets a line an epoch.
-        verbose=1 if sys.stdout.isatty() else 2,
-        callbacks=[tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False)],
-    )
+    order = learning_order(train, seed + SHUFFLE_SEED_OFFSET)
+    with on_disk(_features(train), order) as examples, on_disk(_features(validation)) as held_out:
+        history = model.fit(
+            examples.batches(settings.batch_size),
+            validation_data=held_out.batches(EVALUATION_BATCH) if held_out.rows else None,
+            epochs=settings.epochs,
+            # A bar that redraws itself is unreadable in a log, which gets a line an epoch.
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False)],
+        )
     return Fit(
         weights=_weights(model, vocabulary, train),
         history={name: [float(value) for value in values] for name, values in history.history.items()},
@@ -108,16 +111,8 @@ def _trained_rows(words: Sequence[str], column: pa.ChunkedArray) -> np.ndarray:
     )
 
 
-def _shuffled(table: pa.Table, seed: int) -> pa.Table:
-    columns = (TIMESTAMP, USER_ID, MOVIE_TITLE, USER_RATING)
-    in_order = pc.sort_indices(table, [(name, "ascending") for name in columns]).to_numpy()
-    return table.take(np.random.default_rng(seed).permutation(in_order))
-
-
-def _batches(table: pa.Table, size: int) -> tf.data.Dataset:
-    """Batches of the three columns that the model takes, kept in memory from the first epoch on."""
-    features = {name: table[name].to_numpy() for name in (USER_ID, MOVIE_TITLE, USER_RATING)}
-    return tf.data.Dataset.from_tensor_slices(features).batch(size).cache()
+def _features(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return {name: table[name] for name in (USER_ID, MOVIE_TITLE, USER_RATING)}
 
 
 def _distinct(column: pa.ChunkedArray) -> list[str]:

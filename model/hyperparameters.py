@@ -25,6 +25,8 @@ class RatingSettings:
     learning_rate: float = 0.05
     """Of Adam at its start; falls to a twentieth along a cosine."""
     batch_size: int = 8_192
+    most_steps: int = 128
+    """An epoch; of more interactions the batches are larger, as every step costs what there are users and titles."""
     initial_scale: float = 0.1
     """Deviation of the means' starting values."""
 
@@ -32,6 +34,10 @@ class RatingSettings:
         _check_epochs(self.epochs)
         if min(self.members, self.factors, self.batch_size) < 1:
             raise InputError(f"{self}: members, factors and batch_size must be at least 1")
+
+    def batch_of(self, rows: int) -> int:
+        """The size of a batch of so many rows in all."""
+        return max(self.batch_size, -(-rows // self.most_steps))
 
 
 @dataclass(frozen=True)

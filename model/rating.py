@@ -27,7 +27,8 @@ import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
+from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
+from model.examples import learning_order, on_disk
 from model.fitting import Vocabulary
 from model.gaussian_tower import Tower
 from model.hyperparameters import RatingSettings
@@ -147,7 +148,7 @@ def fit_rating(
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     described = pa.concat_tables([train, validation], promote_options="default") if described is None else described
-    rows = _rows(_shuffled(train, seed + SHUFFLE_SEED_OFFSET), vocabulary)
+    rows = _rows(train, vocabulary)
     ratings = rows[USER_RATING]
     mean = float(ratings.mean(dtype=np.float64))
     user_counts = np.bincount(rows["user_row"], minlength=len(vocabulary.users) + 1)[1:]
@@ -159,7 +160,8 @@ def fit_rating(
         train.num_rows,
         settings,
     )
-    steps = settings.epochs * -(-train.num_rows // settings.batch_size)
+    batch_size = settings.batch_of(train.num_rows)
+    steps = settings.epochs * -(-train.num_rows // batch_size)
     rate = tf.keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.05)
     # Gradients of a factorization change direction as factors take shape; a longer memory of their squares lags behind.
     model.compile(optimizer=tf.keras.optimizers.Adam(rate, beta_2=0.99))
@@ -170,15 +172,15 @@ def fit_rating(
     callbacks = [tf.keras.callbacks.LambdaCallback(on_epoch_begin=warm_up)]
     if tensorboard is not None:
         callbacks.append(tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False))
-    data = tf.data.Dataset.from_tensor_slices(rows).batch(settings.batch_size).cache()
-    held_out = tf.data.Dataset.from_tensor_slices(_rows(validation, vocabulary)).batch(EVALUATION_BATCH).cache()
-    history = model.fit(
-        data,
-        validation_data=held_out if validation.num_rows else None,
-        epochs=settings.epochs,
-        verbose=1 if sys.stdout.isatty() else 2,
-        callbacks=callbacks,
-    )
+    order = learning_order(train, seed + SHUFFLE_SEED_OFFSET)
+    with on_disk(rows, order) as examples, on_disk(_rows(validation, vocabulary)) as held_out:
+        history = model.fit(
+            examples.batches(batch_size),
+            validation_data=held_out.batches(EVALUATION_BATCH) if held_out.rows else None,
+            epochs=settings.epochs,
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=callbacks,
+        )
     user_vectors, user_bias = model.user_tower.expected(np.append(False, user_counts > 0))
     title_vectors, title_bias = model.title_tower.expected(np.append(False, title_counts > 0))
     factors = RatingFactors(
@@ -212,12 +214,6 @@ def with_constant(features: np.ndarray) -> np.ndarray:
     if known.any():
         centred[known] = features[known] - features[known].mean(axis=0)
     return np.pad(np.pad(centred, [(1, 0), (0, 0)]), [(0, 0), (1, 0)], constant_values=1)
-
-
-def _shuffled(table: pa.Table, seed: int) -> pa.Table:
-    columns = (TIMESTAMP, USER_ID, MOVIE_TITLE, USER_RATING)
-    in_order = pc.sort_indices(table, [(name, "ascending") for name in columns]).to_numpy()
-    return table.take(np.random.default_rng(seed).permutation(in_order))
 
 
 def _rows(table: pa.Table, vocabulary: Vocabulary) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ import tensorflow_recommenders as tfrs
 from model.closeness import Closeness, Histories, choose, history_vectors, title_vectors
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
 from model.dot_recommender import Factors
+from model.examples import on_disk
 from model.hyperparameters import RelevanceSettings
 from model.interactions import row_hashes
 
@@ -111,16 +112,14 @@ def fit_relevance(
     model = NextTitleModel(users, right, user_features, title_features, share, settings)
     model.compile(optimizer=tf.keras.optimizers.legacy.Adam(settings.learning_rate))
     order = np.random.default_rng(seed).permutation(len(histories.user))
-    examples = {
-        USER_ROW: histories.user[order].astype(np.int32),
-        TITLE_ROW: histories.title[order].astype(np.int32),
-    }
-    history = model.fit(
-        tf.data.Dataset.from_tensor_slices(examples).batch(settings.batch_size).cache(),
-        epochs=settings.epochs,
-        verbose=1 if sys.stdout.isatty() else 2,
-        callbacks=[tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False)],
-    )
+    pairs = {USER_ROW: histories.user.astype(np.int32), TITLE_ROW: histories.title.astype(np.int32)}
+    with on_disk(pairs, order) as examples:
+        history = model.fit(
+            examples.batches(settings.batch_size),
+            epochs=settings.epochs,
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False)],
+        )
     lengths, counts = histories.lengths, histories.counts
     few = counts <= np.median(counts)
     factors = Factors(
