@@ -9,8 +9,9 @@ because what matters is what a user watches next:
 - A history is not a sum of equals: the title at place p from its end, 0 the latest, weighs
   `kept + (1 - kept) * 0.5 ** (p / half_life)`.
 
-B is then brought to rank D, `B = P Q'`, so that a history is a vector, the weighted sum of its titles' rows of P, and
-its score of a title a product with the title's row of Q.
+B is then brought to rank D, `B = P Q'`, so that a history is a vector, the weighted mean of its titles' rows of P, and
+its score of a title a product with the title's row of Q. (A mean orders titles as a sum does, and long histories and
+short ones have scores of one size.)
 """
 
 from __future__ import annotations
@@ -165,9 +166,10 @@ def factorize(matrix: np.ndarray, dimension: int, seed: int) -> tuple[np.ndarray
 
 
 def history_vectors(histories: Histories, left: np.ndarray, settings: Closeness) -> np.ndarray:
-    """`float32[users, D]`: the weighted sum of the rows of P of each user's titles; zeros without interactions."""
+    """`float32[users, D]`: the weighted mean of the rows of P of each user's titles; zeros without interactions."""
     from_end = _places_from_end(histories)
     weight = settings.kept + (1 - settings.kept) * 0.5 ** (from_end / settings.half_life)
+    weight /= np.bincount(histories.user, weight, minlength=histories.users)[histories.user]
     vectors = np.zeros((histories.users, left.shape[1]), np.float32)
     starts = np.flatnonzero(np.diff(histories.user, prepend=-1))
     step = max(1, (1 << 26) // left.shape[1])  # rows at a time, so that the weighted rows take 256 MiB and not more

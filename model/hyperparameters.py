@@ -25,7 +25,7 @@ class RatingSettings:
     learning_rate: float = 0.05
     """Of Adam at its start; falls to a twentieth along a cosine."""
     batch_size: int = 8_192
-    most_steps: int = 128
+    most_steps: int = 40
     """An epoch; of more interactions the batches are larger, as every step costs what there are users and titles."""
     initial_scale: float = 0.1
     """Deviation of the means' starting values."""
@@ -59,8 +59,8 @@ class RelevanceSettings:
     learning_rate: float = 0.05
     """Of Adam."""
     batch_size: int = 2_048
-    temperature: float = 0.05
-    """Divides the scores in the softmax; vectors in closed form have scores of some hundredths."""
+    temperature: float = 2.0
+    """Divides the scores in the softmax, after the root of the mean square of those of the vectors in closed form."""
     hidden_users: float = 0.5
     hidden_titles: float = 0.2
     """Shares of the examples in which a tower stands in."""

@@ -55,7 +55,10 @@ class NextTitleModel(tfrs.Model):
         self._title_share = tf.constant(title_share, tf.float32)
         self._settings = settings
         self.task = tfrs.tasks.Retrieval(
-            metrics=None, batch_metrics=None, temperature=settings.temperature, remove_accidental_hits=True
+            metrics=None,
+            batch_metrics=None,
+            temperature=settings.temperature * _typical_score(users, titles),
+            remove_accidental_hits=True,
         )
 
     def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
@@ -146,6 +149,12 @@ def histories_of(table: pa.Table, users: pa.Array, titles: pa.Array) -> Historie
     title = np.asarray(pc.index_in(table[MOVIE_TITLE], value_set=titles), np.int64)
     order = np.lexsort((row_hashes(table), table[TIMESTAMP].to_numpy(), user))
     return Histories(user[order], title[order], len(users), len(titles))
+
+
+def _typical_score(users: np.ndarray, titles: np.ndarray) -> float:
+    """The root of the mean square of all products of a row of `users` and one of `titles`; 1 where they are zeros."""
+    squares = np.sum((users.T @ users / len(users)) * (titles.T @ titles / len(titles)), dtype=np.float64)
+    return float(np.sqrt(squares)) or 1.0
 
 
 def _hide(vectors: tf.Tensor, share: float, instead: tf.Tensor | float = 0.0) -> tf.Tensor:

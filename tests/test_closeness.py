@@ -63,14 +63,15 @@ def test_a_rank_above_the_number_of_titles_is_exact() -> None:
     np.testing.assert_allclose(left @ right.T, matrix, atol=1e-5)
 
 
-def test_a_history_is_the_weighted_sum_of_its_titles() -> None:
+def test_a_history_is_the_weighted_mean_of_its_titles() -> None:
     made = histories()
     left = np.random.default_rng(4).standard_normal((12, 4)).astype(np.float32)
     vectors = history_vectors(made, left, SETTINGS)
     assert (made.lengths == 0).any()
     for user in range(made.users):
         titles = made.title[made.user == user][::-1]
-        expected = sum(((0.3 + 0.7 * 0.5 ** (p / 2.0)) * left[title] for p, title in enumerate(titles)), np.zeros(4))
+        weights = 0.3 + 0.7 * 0.5 ** (np.arange(len(titles)) / 2.0)
+        expected = np.average(left[titles], axis=0, weights=weights) if len(titles) else np.zeros(4)
         np.testing.assert_allclose(vectors[user], expected, atol=1e-5)
 
 
