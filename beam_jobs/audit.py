@@ -8,82 +8,88 @@ Passing leaves `audit.json` in the staged folder, which publishing asks for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
-from apache_beam.io.parquetio import ReadAllFromParquetBatched
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import files, launch, tables
 from beam_jobs.checks import (
-    LOCATED,
     REPEATED_USER,
     Findings,
     Rules,
     check_counters,
-    check_partition,
-    locate_seen,
+    check_coverage,
+    check_distinct,
+    check_rows,
     merge,
 )
-from beam_jobs.partition import encode_strings, partitions_for, split_by_hash
+from beam_jobs.partition import ROWS_A_PARTITION, partitions_for, split_by_hash
+from beam_jobs.positions import array, positions
 from beam_jobs.run_report import FILE, RunReport, candidates_file, find_partition
-from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
+from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
 from model.cli import FlagParser, InputError, RunError, run
-from model.contract import MOVIE_TITLE
+from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
 AUDIT_FILE = "audit.json"
 FINDINGS_FILE = "findings.json"
 """What the pipeline found, on its way back to the process that started it."""
 
+ROWS_A_BATCH = 1 << 18
+"""Recommendations checked at a time."""
+
+_IDS = pa.schema([USERS.field(USER_ID)])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A file of recommendations and what of the users table it is of."""
+
+    rows_file: str | None
+    """None where there should be one and is not."""
+    users_file: str
+    row_groups: range
+
 
 @dataclass  # not frozen: Beam sets a label on it
 class FindViolations(beam.PTransform):
-    """Tables of users and of recommendations, as a pair of collections, to what is wrong with them.
+    """Pairs of files to what is wrong with them.
 
-    One shuffle, of tables: a user's row and recommendations meet in the partition of the user's id.
+    Recommendations are not shuffled: they lie in the order of the users table, so that both are read side by side, a
+    batch of users at a time. One shuffle brings user ids together, because one that is twice may be in two files.
     """
 
     rules: Rules
     candidates_file: str
     """Of `beam_jobs.schema.CANDIDATES`; workers read it themselves, as it may be too large to travel with the code."""
     partitions: int
+    """That user ids are divided into."""
 
-    def expand(self, both: tuple[beam.PCollection[pa.Table], beam.PCollection[pa.Table]]) -> beam.PCollection[Findings]:
+    def expand(self, pairs: beam.PCollection[Pair]) -> beam.PCollection[Findings]:
         """One collection of one merged `Findings`."""
-        users, recommendations = both
-        recommendations |= "Encode strings" >> beam.Map(encode_strings).with_output_types(pa.Table)
-        users |= "Locate seen" >> beam.Map(_locate, self.candidates_file).with_output_types(pa.Table)
-        return (
-            {
-                "users": users | "Split users" >> self._split(),
-                "recommendations": recommendations | "Split rows" >> self._split(),
-            }
-            | "Meet by user" >> beam.CoGroupByKey()
-            | "Check" >> beam.Map(_check, self.candidates_file, self.rules)
-            | "Merge" >> beam.CombineGlobally(merge)
+        found = pairs | "Check rows" >> beam.FlatMap(_check_pair, self.candidates_file, self.rules).with_output_types(
+            Findings
         )
+        repeated = (
+            pairs
+            | "Read user ids" >> beam.FlatMap(_read_ids).with_output_types(pa.Table)
+            | "Split by user" >> beam.FlatMap(split_by_hash, self.partitions).with_output_types(tuple[int, pa.Table])
+            | "Meet by user" >> beam.GroupByKey()
+            | "Check that users are distinct" >> beam.Map(_check_distinct)
+        )
+        return (found, repeated) | beam.Flatten() | "Merge" >> beam.CombineGlobally(merge)
 
-    def _split(self) -> beam.PTransform:
-        return beam.FlatMap(split_by_hash, self.partitions).with_output_types(tuple[int, pa.Table])
 
-
-def find_violations(
-    pipeline: beam.Pipeline, report: RunReport, staged: str, users_files: Sequence[str], rows: beam.PCollection[str]
-) -> beam.PCollection[Findings]:
-    """Read the users table, and the files of recommendations named by `rows`, and check them: one `Findings`."""
-    users = (
-        pipeline
-        | "List users files" >> beam.Create(users_files)
-        | "Read users" >> ReadAllFromParquetBatched(columns=USERS.names)
-    )
-    recommendations = rows | "Read recommendations" >> ReadAllFromParquetBatched()
+def find_violations(report: RunReport, staged: str, pairs: beam.PCollection[Pair]) -> beam.PCollection[Findings]:
+    """Check the recommendations and users that `pairs` name: one `Findings`."""
     rules = Rules(report.top_n, report.exclude_seen, report.min_score, report.model_version)
-    checks = FindViolations(rules, candidates_file(staged), partitions_for(report.most_rows))
-    return (users, recommendations) | "Find violations" >> checks
+    checks = FindViolations(rules, candidates_file(staged), partitions_for(report.counters.get("users_read", 0)))
+    return pairs | "Find violations" >> checks
 
 
 def audit(staged: str, options: PipelineOptions, users: str | None = None) -> None:
@@ -102,41 +108,60 @@ def audit(staged: str, options: PipelineOptions, users: str | None = None) -> No
     report = RunReport.read(partition, "--staged")
     files.delete([files.join(staged, AUDIT_FILE)])  # of an earlier audit, which this one may not confirm
     users_files = files.match(users or report.users, "--users")
-    for path in users_files:
-        tables.check_schema(path, USERS, "--users")
+    groups = [tables.check_schema(path, USERS, "--users") for path in users_files]
     row_files = describe_rows(staged, partition)
-    paths = [files.join(partition, file["name"]) for file in row_files]
     findings = files.join(staged, FINDINGS_FILE)
-    launch.run(audit_pipeline(report, staged, users_files, paths, findings, options))
-    conclude(staged, report, row_files, files.read_json(findings, "--staged"))
+    pairs = pair_files(report, partition, users_files, groups)
+    launch.run(audit_pipeline(report, staged, pairs, findings, options))
+    conclude(staged, report, row_files, sum(map(sum, groups)), files.read_json(findings, "--staged"))
+
+
+def pair_files(
+    report: RunReport, partition: str, users_files: Sequence[str], groups: Sequence[Sequence[int]]
+) -> list[Pair]:
+    """Each file of recommendations with its users as the report says, and each row group of users that none is of.
+
+    Args:
+      report: of the run.
+      partition: the folder of the recommendations.
+      users_files: of the users table, by name.
+      groups: the rows of each row group of each.
+    """
+    pairs, left = [], [set(range(len(rows))) for rows in groups]
+    for name, number, first, past in report.parts:
+        rows_file = files.join(partition, name)
+        if number < len(users_files) and past <= len(groups[number]):
+            left[number] -= set(range(first, past))
+            pairs.append(Pair(rows_file, users_files[number], range(first, past)))
+        else:
+            pairs.append(Pair(rows_file, users_files[0], range(0)))
+    missed = ((path, group) for path, numbers in zip(users_files, left, strict=True) for group in sorted(numbers))
+    return pairs + [Pair(None, path, range(group, group + 1)) for path, group in missed]
 
 
 def audit_pipeline(
-    report: RunReport,
-    staged: str,
-    users_files: Sequence[str],
-    rows: Sequence[str],
-    findings: str,
-    options: PipelineOptions,
+    report: RunReport, staged: str, pairs: Sequence[Pair], findings: str, options: PipelineOptions
 ) -> beam.Pipeline:
-    """Both tables in, one line of JSON out."""
+    """Pairs of files in, one line of JSON out."""
     pipeline = beam.Pipeline(options=options)
-    paths = pipeline | "List recommendations files" >> beam.Create(rows)
     _ = (
-        find_violations(pipeline, report, staged, users_files, paths)
+        find_violations(report, staged, pipeline | "List files" >> beam.Create(pairs) | beam.Reshuffle())
         | "As JSON" >> beam.Map(json.dumps)
         | "Write findings" >> beam.io.WriteToText(findings, num_shards=1, shard_name_template="")
     )
     return pipeline
 
 
-def conclude(staged: str, report: RunReport, row_files: Sequence[Mapping[str, Any]], found: Findings) -> None:
+def conclude(
+    staged: str, report: RunReport, row_files: Sequence[Mapping[str, Any]], users: int, found: Findings
+) -> None:
     """Hold what was found against what the run says of itself, and write `audit.json` where both agree.
 
     Args:
       staged: the folder of the run.
       report: what the run says.
       row_files: what `describe_rows` says.
+      users: rows of the users table.
       found: what `find_violations` found in these files.
 
     Raises:
@@ -148,7 +173,7 @@ def conclude(staged: str, report: RunReport, row_files: Sequence[Mapping[str, An
         "candidates": candidates,
         "pairs_scored": found["counts"]["users_scored"] * candidates,
     }
-    violations = merge([found, check_counters(report, row_files, counts)])["violations"]
+    violations = merge([found, check_counters(report, row_files, counts), check_coverage(users, counts)])["violations"]
     if REPEATED_USER in violations:
         number, example = violations[REPEATED_USER]
         raise InputError(
@@ -197,18 +222,51 @@ def _read_candidates(path: str) -> pa.Array:
     return tables.read_table(path, CANDIDATES, "--staged")[MOVIE_TITLE].combine_chunks()
 
 
-def _locate(users: pa.Table, candidates_file: str) -> pa.Table:
-    return locate_seen(users, _read_candidates(candidates_file))
+def _check_pair(pair: Pair, candidates_file: str, rules: Rules) -> Iterator[Findings]:
+    candidates = _read_candidates(candidates_file)
+    for users, rows in read_side_by_side(pair, max(1, ROWS_A_BATCH // rules.top_n)):
+        yield check_rows(users, rows, candidates, rules)
 
 
-def _check(met: tuple[int, dict[str, Iterable[pa.Table]]], candidates_file: str, rules: Rules) -> Findings:
-    _, group = met
-    return check_partition(
-        pa.concat_tables([*group["users"], LOCATED.empty_table()]),
-        pa.concat_tables([RECOMMENDATIONS.empty_table(), *(t.cast(RECOMMENDATIONS) for t in group["recommendations"])]),
-        _read_candidates(candidates_file),
-        rules,
-    )
+def read_side_by_side(pair: Pair, users_a_batch: int) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Users, some at a time, and their recommendations: all rows from where they begin to the first of another user.
+
+    Rows that are left when all users are read come with no users. A user whose rows are elsewhere than the users table
+    has them, before or after, thus meets none of them.
+    """
+    repeated = [field.name for field in RECOMMENDATIONS if pa.types.is_string(field.type)]
+    batches = iter(())
+    if pair.rows_file is not None:
+        groups = range(len(tables.read_footer(pair.rows_file, "--staged")[1]))
+        batches = tables.read_batches(pair.rows_file, RECOMMENDATIONS, "--staged", ROWS_A_BATCH, groups, repeated)
+    rows = ENCODED_RECOMMENDATIONS.empty_table()
+    for users in tables.read_batches(pair.users_file, USERS, "--users", users_a_batch, pair.row_groups, [SEEN]):
+        ids = array(users[USER_ID]).cast(pa.string())
+        theirs = []
+        while True:
+            others = np.flatnonzero(positions(rows[USER_ID], ids) < 0)
+            end = int(others[0]) if len(others) else rows.num_rows
+            theirs.append(rows[:end])
+            rows = rows[end:]
+            if rows.num_rows:
+                break
+            try:
+                rows = next(batches)
+            except StopIteration:
+                break
+        yield users, pa.concat_tables(theirs)
+    for rest in (rows, *batches):
+        if rest.num_rows:
+            yield USERS.empty_table(), rest
+
+
+def _read_ids(pair: Pair) -> Iterator[pa.Table]:
+    yield from tables.read_batches(pair.users_file, _IDS, "--users", ROWS_A_PARTITION, pair.row_groups, [])
+
+
+def _check_distinct(met: tuple[int, Iterable[pa.Table]]) -> Findings:
+    _, ids = met
+    return check_distinct(array(pa.concat_tables(table.cast(_IDS) for table in ids)[USER_ID]))
 
 
 def _failed(staged: str, what: str) -> RunError:

@@ -10,14 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_jobs.positions import array, positions
 from beam_jobs.run_report import RunReport
-from beam_jobs.schema import RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL, USERS
+from beam_jobs.schema import RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
 REPEATED_USER = "user is more than once in the users table"
-
-LOCATED = pa.schema([(USER_ID, pa.string()), (SEEN, pa.list_(pa.int32()))])
-"""Users with the positions of what they have seen in the candidates."""
 
 Findings = dict[str, Any]
 """`counts: {name: int}` and `violations: {kind: [count, example]}`; plain, so that it is JSON as it is."""
@@ -33,44 +31,29 @@ class Rules:
     model_version: str
 
 
-def locate_seen(users: pa.Table, candidates: pa.Array) -> pa.Table:
-    """A table of users with the titles seen as positions in the candidates: `LOCATED`, those that are none left out.
-
-    Numbers rather than strings then travel through the shuffle, a sixth of the bytes.
-    """
-    users = users.select(USERS.names).cast(USERS)
-    seen = _array(users[SEEN])
-    places = _places(seen.flatten(), candidates)
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(seen), 0))
-    kept = np.concatenate([[0], np.cumsum(places >= 0)])[np.concatenate([[0], np.cumsum(lengths)])]
-    lists = pa.ListArray.from_arrays(pa.array(kept, pa.int32()), pa.array(places[places >= 0], pa.int32()))
-    return pa.table([users[USER_ID], lists], schema=LOCATED)
-
-
-def check_partition(users: pa.Table, recommendations: pa.Table, candidates: pa.Array, rules: Rules) -> Findings:
+def check_rows(users: pa.Table, recommendations: pa.Table, candidates: pa.Array, rules: Rules) -> Findings:
     """Check the recommendations of some users against everything known of these users.
 
     Args:
-      users: `LOCATED`, all rows of the users in question.
-      recommendations: `beam_jobs.schema.RECOMMENDATIONS`, likewise.
+      users: `beam_jobs.schema.USERS` with strings plain or as dictionaries, of distinct users.
+      recommendations: `beam_jobs.schema.RECOMMENDATIONS`, likewise, all rows of these users.
       candidates: `string[M]`, distinct, in the order that breaks ties.
       rules: of the run.
     """
     has_id = pc.fill_null(pc.not_equal(users[USER_ID], ""), False)
-    accepted = users.filter(has_id).combine_chunks()
-    names = _array(accepted[USER_ID])
+    accepted = users.filter(has_id)
+    names = array(accepted[USER_ID]).cast(pa.string())
     found = _Violations(recommendations)
-    repeated = names.filter(pa.array(_repeats(_places(names, names))))
-    found.add(REPEATED_USER, len(repeated), f"user {repeated[0].as_py()!r}" if len(repeated) else "")
     for name in RECOMMENDATIONS.names:
-        found.add_rows(f"null in {name}", recommendations[name].is_null())
+        if recommendations[name].null_count:
+            found.add_rows(f"null in {name}", recommendations[name].is_null())
 
     # From here on a user is its row in the users table and a title its position in the candidates; -1 is neither.
-    user = _places(recommendations[USER_ID], names)
-    title = _places(recommendations[MOVIE_TITLE], candidates)
-    found.add_rows("user is not in the users table", user < 0)
+    user = positions(recommendations[USER_ID], names)
+    title = positions(recommendations[MOVIE_TITLE], candidates)
+    found.add_rows("user is not in the users table, or elsewhere in it", user < 0)
     found.add_rows("title is no candidate", title < 0)
-    seen = _seen_pairs(accepted, len(candidates)) if rules.exclude_seen else np.empty(0, np.int64)
+    seen = _seen_pairs(array(accepted[SEEN]), candidates) if rules.exclude_seen else np.empty(0, np.int64)
     pairs = _pairs(user, title, len(candidates))
     known = (user >= 0) & (title >= 0)
     found.add_rows("title was seen by the user", known & _is_among(pairs, seen))
@@ -97,6 +80,17 @@ def check_partition(users: pa.Table, recommendations: pa.Table, candidates: pa.A
     }
 
 
+def check_distinct(user_ids: pa.Array) -> Findings:
+    """Check that no user is among some ids twice; empty ones are none."""
+    ids = user_ids.filter(pc.fill_null(pc.not_equal(user_ids, ""), False))
+    repeated = len(ids) - pc.count_distinct(ids).as_py()
+    if not repeated:
+        return {"counts": {}, "violations": {}}
+    counts = ids.value_counts()
+    first = pc.min(counts.field("values").filter(pc.greater(counts.field("counts"), 1))).as_py()
+    return {"counts": {}, "violations": {REPEATED_USER: [repeated, f"user {first!r}"]}}
+
+
 def check_counters(report: RunReport, found: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Findings:
     """Check what a run says of itself against the files that are there and the rows that were counted in them."""
     violations = {}
@@ -108,6 +102,15 @@ def check_counters(report: RunReport, found: Sequence[Mapping[str, Any]], counts
             said = report.counters.get(name)
             violations[f"counter {name} is not what lies on disk"] = [1, f"report {said}, on disk {value}"]
     return {"counts": {}, "violations": violations}
+
+
+def check_coverage(users: int, counts: Mapping[str, int]) -> Findings:
+    """Check that all rows of the users table, `users` in number, were looked at, each once."""
+    looked_at = counts["users_read"]
+    if looked_at == users:
+        return {"counts": {}, "violations": {}}
+    kind = "the files are not of all users, once each"
+    return {"counts": {}, "violations": {kind: [abs(users - looked_at), f"{looked_at} users of {users}"]}}
 
 
 def merge(findings: Iterable[Findings]) -> Findings:
@@ -146,22 +149,29 @@ def _check_order(found: _Violations, recommendations: pa.Table, user: np.ndarray
     """Ranks from 1 without gaps; along them, score falls, and at equal score the position in the candidates rises."""
     rank = _numbers(recommendations["rank"])
     score = _numbers(recommendations["score"])
-    source = _places(recommendations["source"], pa.array([SOURCE_MODEL, SOURCE_COLD_START]))
-    order = np.lexsort((rank, user))
-    user, title, rank, score, source = user[order], title[order], rank[order], score[order], source[order]
-    same_user = np.concatenate([[False], user[1:] == user[:-1]]) & (user >= 0)
-    before = np.concatenate([[0], np.arange(len(order) - 1)]) if len(order) else np.empty(0, np.int64)
-    wrong_rank = np.where(same_user, rank != rank[before] + 1, rank != 1)
+    source = positions(recommendations["source"], pa.array([SOURCE_MODEL, SOURCE_COLD_START]))
+    order = None
+    if not ((user[1:] > user[:-1]) | ((user[1:] == user[:-1]) & (rank[1:] >= rank[:-1]))).all():
+        order = np.lexsort((rank, user))
+        user, title, rank, score, source = user[order], title[order], rank[order], score[order], source[order]
+    same_user = np.zeros(len(user), bool)
+    same_user[1:] = (user[1:] == user[:-1]) & (user[1:] >= 0)
+    wrong_rank, rises, wrong_tie, differs = (np.zeros(len(user), bool) for _ in range(4))
+    wrong_rank[:1] = rank[:1] != 1
+    wrong_rank[1:] = np.where(same_user[1:], rank[1:] != rank[:-1] + 1, rank[1:] != 1)
+    rises[1:] = score[1:] > score[:-1]
+    wrong_tie[1:] = (score[1:] == score[:-1]) & (title[1:] <= title[:-1])
+    differs[1:] = source[1:] != source[:-1]
     for kind, wrong in {
         "ranks are not 1, 2, 3 and so on": wrong_rank & (user >= 0),
-        "score rises with rank": same_user & (score > score[before]),
-        "equal scores are not in the order of the candidates": same_user
-        & (score == score[before])
-        & (title <= title[before]),
-        "source differs among a user's rows": same_user & (source != source[before]),
+        "score rises with rank": same_user & rises,
+        "equal scores are not in the order of the candidates": same_user & wrong_tie,
+        "source differs among a user's rows": same_user & differs,
     }.items():
-        in_table_order = np.zeros(len(order), bool)
-        in_table_order[order] = wrong
+        in_table_order = wrong
+        if order is not None:
+            in_table_order = np.zeros(len(order), bool)
+            in_table_order[order] = wrong
         found.add_rows(kind, in_table_order)
 
 
@@ -171,17 +181,19 @@ def _check_values(found: _Violations, recommendations: pa.Table, rules: Rules) -
     if rules.min_score is not None:
         below = _numbers(recommendations["score"]) < np.float32(rules.min_score)
         found.add_rows("score is below --min_score", below)
-    sources = _places(recommendations["source"], pa.array([SOURCE_MODEL, SOURCE_COLD_START]))
-    found.add_rows("source is not one of those defined", sources < 0)
-    version = pc.fill_null(pc.not_equal(recommendations["model_version"], rules.model_version), True)
-    found.add_rows("model_version is not the run's", version)
+    for name, allowed, kind in (
+        ("source", [SOURCE_MODEL, SOURCE_COLD_START], "source is not one of those defined"),
+        ("model_version", [rules.model_version], "model_version is not the run's"),
+    ):
+        found.add_rows(kind, positions(recommendations[name], pa.array(allowed)) < 0)
 
 
-def _seen_pairs(users: pa.Table, candidates: int) -> np.ndarray:
-    """The distinct (user, candidate) pairs in the located seen lists, each as one number, rising."""
-    seen = _array(users[SEEN])
-    user = np.repeat(np.arange(len(seen)), np.diff(seen.offsets.to_numpy()))
-    pairs = np.sort(_pairs(user, seen.flatten().to_numpy(), candidates))
+def _seen_pairs(seen: pa.ListArray, candidates: pa.Array) -> np.ndarray:
+    """The distinct (user, candidate) pairs in seen lists, each as one number, rising."""
+    title = positions(seen.flatten(), candidates)
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(seen), 0))
+    user = np.repeat(np.arange(len(seen)), lengths)
+    pairs = np.sort(_pairs(user[title >= 0], title[title >= 0], len(candidates)))
     return pairs[np.diff(pairs, prepend=-1) > 0]
 
 
@@ -197,24 +209,16 @@ def _is_among(values: np.ndarray, rising: np.ndarray) -> np.ndarray:
 
 def _repeats(values: np.ndarray) -> np.ndarray:
     """`bool[rows]`: whether a value has come before."""
-    order = np.argsort(values, kind="stable")
     repeats = np.zeros(len(values), bool)
-    repeats[order[1:]] = values[order[1:]] == values[order[:-1]]
+    rising = np.sort(values)
+    if (rising[1:] == rising[:-1]).any():
+        # Which ones takes a sort that is ten times as slow, and this is not expected.
+        order = np.argsort(values, kind="stable")
+        repeats[order[1:]] = values[order[1:]] == values[order[:-1]]
     return repeats
-
-
-def _places(values: pa.ChunkedArray | pa.Array, among: pa.Array) -> np.ndarray:
-    """`int64[rows]`: the place of each value in `among`, -1 where it is not there."""
-    places = pc.fill_null(pc.index_in(values, value_set=among, skip_nulls=True), -1)
-    return np.asarray(places, np.int64)
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     """A column of numbers with nan, or 0 for whole numbers, for null; nulls are reported on their own."""
     filler = 0 if pa.types.is_integer(column.type) else float("nan")
     return np.asarray(pc.fill_null(column, filler))
-
-
-def _array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column

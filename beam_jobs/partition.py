@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from model.contract import USER_ID
 
@@ -39,14 +38,6 @@ def split_by_hash(table: pa.Table, n: int, column: str = USER_ID) -> Iterator[tu
             yield number, table.take(pa.array(rows))
 
 
-def encode_strings(table: pa.Table) -> pa.Table:
-    """The same with each string column as a dictionary, which takes a third of the bytes where values repeat."""
-    names = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    for name in names:
-        table = table.set_column(table.column_names.index(name), name, table[name].combine_chunks().dictionary_encode())
-    return table
-
-
 def hash_partition(words: pa.ChunkedArray | pa.Array, n: int) -> np.ndarray:
     """`int64[rows]` in [0, n): a hash of each string's bytes, 0 for null.
 
@@ -56,9 +47,6 @@ def hash_partition(words: pa.ChunkedArray | pa.Array, n: int) -> np.ndarray:
     array = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
     if isinstance(array, pa.ChunkedArray):  # of a table without rows
         return np.zeros(0, np.int64)
-    if pa.types.is_dictionary(array.type):
-        of_values = np.append(hash_partition(array.dictionary, n), 0)  # the last for null, as below
-        return of_values[pc.fill_null(array.indices, len(array.dictionary)).to_numpy(zero_copy_only=False)]
     array = array.cast(pa.large_string())
     _, offsets_buffer, data = array.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]

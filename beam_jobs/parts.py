@@ -27,12 +27,18 @@ class Part:
     number: int
     """From 0, in the order of the files' names and of their rows."""
     users_file: str
+    users_file_number: int
+    """From 0, in the order of the files' names."""
     row_groups: range
     users: int
 
     def file_name(self, run_id: str) -> str:
         """Of the recommendations; parts sort by it in the order of the users table."""
         return f"part-{run_id}-{self.number:05}.parquet"
+
+    def described(self, run_id: str) -> tuple[str, int, int, int]:
+        """As `RunReport.parts` has it."""
+        return self.file_name(run_id), self.users_file_number, self.row_groups.start, self.row_groups.stop
 
 
 def divide(users_files: Sequence[str], candidates: int, top_n: int) -> list[Part]:
@@ -54,11 +60,11 @@ def divide(users_files: Sequence[str], candidates: int, top_n: int) -> list[Part
         ROWS_A_FILE // max(1, min(top_n, candidates)), PAIRS_A_PART // max(1, candidates), -(-total // LEAST_PARTS)
     )
     spans = (
-        (path, span, users)
-        for path, rows in zip(users_files, groups, strict=True)
+        (path, file_number, span, users)
+        for file_number, (path, rows) in enumerate(zip(users_files, groups, strict=True))
         for span, users in _spans(rows, largest)
     )
-    return [Part(number, path, span, users) for number, (path, span, users) in enumerate(spans)]
+    return [Part(number, *described) for number, described in enumerate(spans)]
 
 
 def _spans(rows: Sequence[int], largest: int) -> Iterator[tuple[range, int]]:

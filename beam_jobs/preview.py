@@ -40,12 +40,12 @@ def score_stages(args: argparse.Namespace, options: PipelineOptions) -> list[str
         seconds={},
         pairs_per_second=0.0,
         files=(),
+        parts=(),
     )
     plan = Plan(
         report=report,
         model=args.model,
         candidates=CandidateList(CANDIDATES.empty_table(), {}),
-        users_files=[],
         parts=[],
         selection=Selection(args.top_n, args.exclude_seen, args.min_score),
         output=args.output,

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_jobs.positions import array, positions
 from beam_jobs.ranker import Ranker
-from beam_jobs.schema import RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL, USERS
+from beam_jobs.schema import ENCODED_RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL
 from model.contract import SEEN, USER_ID
+
+FIRST_CALL = 256
+"""Users of the first call."""
+SECONDS_A_CALL = 1.0
+
+Ranked = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of users and their k best: positions, scores and predicted ratings."""
 
 
 @dataclass(frozen=True)
@@ -40,47 +49,92 @@ class Candidates:
         return len(self.titles)
 
     def seen_positions(self, seen: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-        """`list<string>[B]` -> positions `int32[S]` and row splits `int64[B + 1]`.
+        """`list<string>[B]`, or of dictionaries, -> positions `int32[S]` and row splits `int64[B + 1]`.
 
         Titles that are no candidate are dropped; a null list is an empty one.
         """
-        positions = pc.index_in(seen.flatten(), value_set=self.titles)
-        is_candidate = positions.is_valid().to_numpy(zero_copy_only=False)
+        places = positions(seen.flatten(), self.titles)
+        is_candidate = places >= 0
         lengths = pc.fill_null(pc.list_value_length(seen), 0).to_numpy(zero_copy_only=False)
         ends = np.concatenate([[0], np.cumsum(lengths)])
         kept = np.concatenate([[0], np.cumsum(is_candidate)])
-        return positions.drop_null().to_numpy(zero_copy_only=False), kept[ends]
+        return places[is_candidate], kept[ends]
+
+
+class Calls:
+    """Divides users into calls of the model: as many as take about a second, so that progress shows.
+
+    A call looks candidates up and computes what a block of users shares, which is worth many users; how many a second
+    of work is depends on model, candidates and machine, so it is measured. What comes out does not depend on it.
+
+    Args:
+      report: is told the users and pairs of each call and its seconds.
+      clock: gives seconds; replaced in tests.
+    """
+
+    def __init__(
+        self, report: Callable[[int, int, float], None] = lambda *_: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._report, self._clock = report, clock
+        self._users = FIRST_CALL
+
+    def divide(self, users: int) -> Iterator[slice]:
+        """Consecutive slices of so many users, at least one slice, each as long as those before it teach."""
+        first = 0
+        while first < users or not users:
+            past = min(users, first + self._users)
+            yield slice(first, past)
+            if past == users:
+                return
+            first = past
+
+    def timed(self, rank: Callable[[slice], Ranked], some: slice, candidates: int) -> Ranked:
+        """Call `rank`, and learn from how long it took."""
+        began = self._clock()
+        ranked = rank(some)
+        seconds, users = self._clock() - began, some.stop - some.start
+        if users == self._users and seconds < SECONDS_A_CALL / 2:
+            self._users *= 2
+        self._report(users, users * candidates, seconds)
+        return ranked
 
 
 def recommend(
-    users: pa.Table, ranker: Ranker, candidates: Candidates, selection: Selection
+    users: pa.Table, ranker: Ranker, candidates: Candidates, selection: Selection, calls: Calls
 ) -> tuple[pa.Table, Mapping[str, int]]:
     """Rank every candidate for every user and keep the best.
 
     Args:
-      users: a block of users, of `beam_jobs.schema.USERS` or types that can be cast to it.
+      users: a batch of users, of `beam_jobs.schema.USERS` or types that can be cast to it.
       ranker: the model.
       candidates: what may be recommended.
       selection: how much of it.
+      calls: how the batch is divided into calls of the model, on which nothing depends.
 
     Returns:
-      `beam_jobs.schema.RECOMMENDATIONS`, users in the order given and ranks rising; and counters.
+      `beam_jobs.schema.ENCODED_RECOMMENDATIONS`, users in the order given and ranks rising; and counters.
     """
-    users = users.select(USERS.names).cast(USERS).combine_chunks()
     has_id = pc.fill_null(pc.not_equal(users[USER_ID], ""), False)
-    accepted = users.filter(has_id)
-    user_ids = _chunk(accepted, USER_ID)
+    accepted = users if pc.all(has_id).as_py() else users.filter(has_id)
+    user_ids = array(accepted[USER_ID]).cast(pa.string())
     if selection.exclude_seen:
-        seen_values, seen_row_splits = candidates.seen_positions(_chunk(accepted, SEEN))
+        seen_values, seen_row_splits = candidates.seen_positions(array(accepted[SEEN]))
     else:
         seen_values, seen_row_splits = np.empty(0, np.int32), np.zeros(len(user_ids) + 1, np.int64)
 
-    index, score = ranker.recommend(user_ids, candidates.tensor, seen_values, seen_row_splits, selection.top_n)
+    def rank(some: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        ids, splits = user_ids[some], seen_row_splits[some.start : some.stop + 1]
+        seen = seen_values[splits[0] : splits[-1]]
+        index, score = ranker.recommend(ids, candidates.tensor, seen, splits - splits[0], selection.top_n)
+        rating = score if ranker.ranks_by_rating else ranker.rate(ids, candidates.tensor, index)
+        return index, score, rating
+
+    parts = [calls.timed(rank, some, len(candidates)) for some in calls.divide(len(user_ids))]
+    index, score, rating = (np.concatenate(part) for part in zip(*parts, strict=True))
     known = ranker.knows(user_ids)
     given = index >= 0
     if selection.min_score is not None:
         given &= score >= np.float32(selection.min_score)
-    rating = score if ranker.ranks_by_rating else ranker.rate(user_ids, candidates.tensor, index)
     rows = _rows(user_ids, index, score, rating, given, known, candidates.titles, ranker.description["model_version"])
     return rows, {
         "users_read": users.num_rows,
@@ -106,22 +160,27 @@ def _rows(
 ) -> pa.Table:
     """One row for each place of `index`, `score` and `rating`, `[B, k]`, where `given` is true; a prefix of each."""
     user, place = np.nonzero(given)
-    sources = pa.array([SOURCE_COLD_START, SOURCE_MODEL], pa.string())
+    codes, recommended = _encode(index[given], titles)
     return pa.table(
         [
-            user_ids.take(pa.array(user)),
+            _dictionary(user, user_ids),
             pa.array(place + 1, pa.int32()),
-            titles.take(pa.array(index[given])),
+            _dictionary(codes, recommended),
             pa.array(score[given], pa.float32()),
             pa.array(rating[given], pa.float32()),
-            sources.take(pa.array(known[user].astype(np.int8))),
-            pa.repeat(pa.scalar(model_version, pa.string()), len(user)),
+            _dictionary(known[user], pa.array([SOURCE_COLD_START, SOURCE_MODEL])),
+            _dictionary(np.zeros(len(user)), pa.array([model_version])),
         ],
-        schema=RECOMMENDATIONS,
+        schema=ENCODED_RECOMMENDATIONS,
     )
 
 
-def _chunk(table: pa.Table, name: str) -> pa.Array:
-    """The one array of a column of a table without chunks; Arrow gives an empty column no chunk at all."""
-    column = table[name].combine_chunks()
-    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+def _encode(index: np.ndarray, titles: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Codes and a dictionary of the titles at `index` alone, as a file should not hold those that nobody got."""
+    used = np.zeros(len(titles), bool)
+    used[index] = True
+    return (np.cumsum(used) - 1)[index], titles.filter(pa.array(used))
+
+
+def _dictionary(codes: np.ndarray, words: pa.Array) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), words)

@@ -34,11 +34,9 @@ class RunReport:
     pairs_per_second: float
     files: tuple[Mapping[str, Any], ...]
     """`name`, `rows`, `bytes` and `checksum` of each file of rows, by name."""
-
-    @property
-    def most_rows(self) -> int:
-        """How many rows the run may have at most, as far as its counters tell; an estimate before it has ended."""
-        return self.counters.get("rows_written", self.counters.get("users_read", 0) * min(self.top_n, self.candidates))
+    parts: tuple[tuple[str, int, int, int], ...]
+    """Of each of these files its name and whose rows it has: the number of a file of the users table, from 0 in the
+    order of their names; its first row group, and the first after those."""
 
     def write(self, folder: str) -> None:
         """Write the report into the folder of the rows."""
@@ -51,7 +49,7 @@ class RunReport:
         names = {field.name for field in fields(cls)}
         if not isinstance(document, dict) or set(document) != names:
             raise InputError(f"{flag} {files.join(folder, FILE)}: not a report of beam_jobs.score; run it again")
-        return cls(**{**document, "files": tuple(document["files"])})
+        return cls(**{**document, "files": tuple(document["files"]), "parts": tuple(map(tuple, document["parts"]))})
 
 
 def candidates_file(staged: str) -> str:

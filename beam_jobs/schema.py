@@ -25,5 +25,13 @@ RECOMMENDATIONS = pa.schema(
 )
 """One row a recommendation: `rank` from 1 without gaps, best score first."""
 
+ENCODED_RECOMMENDATIONS = pa.schema(
+    [
+        pa.field(field.name, pa.dictionary(pa.int32(), field.type) if pa.types.is_string(field.type) else field.type)
+        for field in RECOMMENDATIONS
+    ]
+)
+"""The same in memory: every string repeats, so rows hold numbers. In a file both are the same."""
+
 SOURCE_MODEL = "model"
 SOURCE_COLD_START = "cold_start"

@@ -26,7 +26,7 @@ from beam_jobs.ranker import open_ranker
 from beam_jobs.recommendations import Selection
 from beam_jobs.run_report import RunReport, candidates_file, render
 from beam_jobs.schema import USERS
-from beam_jobs.scoring import Conclude, Plan, RankCandidates, partition_of, rows_file
+from beam_jobs.scoring import Conclude, Plan, RankCandidates, pair_of, partition_of
 from model.cli import FlagParser, InputError, RunError, run
 
 _LOG = logging.getLogger(__name__)
@@ -75,8 +75,9 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
     threads = launch.threads_a_process(options)
     description = open_ranker(args.model, threads).description
     _check_blessed(description, args)
+    run_id = uuid.uuid4().hex[:8]
     report = RunReport(
-        run_id=uuid.uuid4().hex[:8],
+        run_id=run_id,
         run_date=run_date,
         model_version=description["model_version"],
         model_kind=description["model_kind"],
@@ -90,12 +91,12 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
         seconds={},
         pairs_per_second=0.0,
         files=(),
+        parts=tuple(part.described(run_id) for part in parts),
     )
     return Plan(
         report=report,
         model=args.model,
         candidates=candidates,
-        users_files=users_files,
         parts=parts,
         selection=Selection(args.top_n, args.exclude_seen, args.min_score),
         output=args.output,
@@ -150,8 +151,8 @@ def score_pipeline(plan: Plan, options: PipelineOptions) -> beam.Pipeline:
     )
     findings = None
     if not plan.stage_only:
-        rows = scored | "Find rows" >> beam.Map(rows_file, partition_of(plan.staged, plan.report))
-        findings = audit.find_violations(pipeline, plan.report, plan.staged, plan.users_files, rows)
+        pairs = scored | "Find rows" >> beam.Map(pair_of, partition_of(plan.staged, plan.report))
+        findings = audit.find_violations(plan.report, plan.staged, pairs)
     _ = (scored, findings) | "Conclude" >> Conclude(plan)
     return pipeline
 

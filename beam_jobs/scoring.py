@@ -16,18 +16,18 @@ from beam_jobs.candidates import CandidateList
 from beam_jobs.parts import Part
 from beam_jobs.progress import Progress
 from beam_jobs.ranker import open_ranker
-from beam_jobs.recommendations import Candidates, Selection, recommend
+from beam_jobs.recommendations import Calls, Candidates, Selection, recommend
 from beam_jobs.run_report import RunReport, candidates_file
-from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
-from model.contract import MOVIE_TITLE
+from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, USERS
+from model.contract import MOVIE_TITLE, SEEN
 
-PAIRS_A_CALL = 8_000_000
-"""Pairs scored by one call of the model: a second or two of work, so progress shows and a retry costs little."""
-FEWEST_USERS_A_CALL = 64
-"""A call computes the candidates' half of the first layer anew, which costs as much as scoring half a user."""
+ROWS_A_BATCH = 1 << 18
+"""Recommendations made, and written as a row group, at a time."""
+USERS_A_BATCH = (64, 1 << 14)
+"""At least and at most."""
 
 Scored = dict[str, Any]
-"""What became of a part: its `file`, as `beam_jobs.tables.describe` has it; `counts` by name; `began` and `ended`, in
+"""What became of a `part`: its `file`, as `beam_jobs.tables.describe` has it; `counts` by name; `began` and `ended`, in
 seconds since 1970. Counts travel with the rows because Beam's counters may count a part twice that ran twice."""
 
 
@@ -39,7 +39,6 @@ class Plan:
     """As far as it is known beforehand."""
     model: str
     candidates: CandidateList
-    users_files: Sequence[str]
     parts: Sequence[Part]
     selection: Selection
     output: str
@@ -76,26 +75,32 @@ class _RankPart(beam.DoFn):
         self._ranker = open_ranker(self._model, self._threads, self._report.model_version)
         table = tables.read_table(candidates_file(self._staged), CANDIDATES, "--candidates")
         self._candidates = Candidates(table[MOVIE_TITLE].combine_chunks(), self._ranker)
-        self._users_a_call = max(FEWEST_USERS_A_CALL, PAIRS_A_CALL // len(self._candidates))
+        least, most = USERS_A_BATCH
+        self._users_a_batch = min(max(least, ROWS_A_BATCH // self._selection.top_n), most)
         self._progress = Progress(self._report.counters["users_read"])
         self._milliseconds = Metrics.distribution(launch.NAMESPACE, "recommend_call-msec")
+        self._calls = Calls(self._called)
+
+    def _called(self, users: int, pairs: int, seconds: float) -> None:
+        self._milliseconds.update(int(1_000 * seconds))
+        self._progress.add(users, pairs)
 
     def process(self, part: Part) -> Iterator[Scored]:
         began, counts = time.time(), dict[str, int]()
         path = files.join(partition_of(self._staged, self._report), part.file_name(self._report.run_id))
         file = tables.write_tables(
-            self._recommendations(part, counts), RECOMMENDATIONS, path, files.join(self._staged, "attempts")
+            self._recommendations(part, counts), ENCODED_RECOMMENDATIONS, path, files.join(self._staged, "attempts")
         )
         launch.count(counts)
-        yield {"file": file, "counts": counts, "began": began, "ended": time.time()}
+        yield {"part": part, "file": file, "counts": counts, "began": began, "ended": time.time()}
 
     def _recommendations(self, part: Part, counts: dict[str, int]) -> Iterator[pa.Table]:
-        """A block of users at a time; adds to `counts`."""
-        for users in tables.read_batches(part.users_file, USERS, part.row_groups, self._users_a_call, "--users"):
-            began = time.monotonic()
-            rows, more = recommend(users, self._ranker, self._candidates, self._selection)
-            self._milliseconds.update(int(1_000 * (time.monotonic() - began)))
-            self._progress.add(more["users_scored"], more["pairs_scored"])
+        """A batch of users at a time; adds to `counts`."""
+        batches = tables.read_batches(
+            part.users_file, USERS, "--users", self._users_a_batch, part.row_groups, repeated=[SEEN]
+        )
+        for users in batches:
+            rows, more = recommend(users, self._ranker, self._candidates, self._selection, self._calls)
             launch.add_counts(counts, more)
             yield rows
 
@@ -120,9 +125,10 @@ class Conclude(beam.PTransform):
         )
 
 
-def rows_file(scored: Scored, partition: str) -> str:
-    """The path of a part's recommendations."""
-    return files.join(partition, scored["file"]["name"])
+def pair_of(scored: Scored, partition: str) -> audit.Pair:
+    """A part's users and its recommendations, in the folder `partition`."""
+    part: Part = scored["part"]
+    return audit.Pair(files.join(partition, scored["file"]["name"]), part.users_file, part.row_groups)
 
 
 def partition_of(staged: str, report: RunReport) -> str:
@@ -156,5 +162,6 @@ def _publish(
     if publish.is_published(report, output):
         return
     complete = _report(None, report, staged, scored)
-    audit.conclude(staged, complete, audit.describe_rows(staged, partition_of(staged, report)), findings)
+    row_files = audit.describe_rows(staged, partition_of(staged, report))
+    audit.conclude(staged, complete, row_files, report.counters["users_read"], findings)
     publish.publish(staged, output)

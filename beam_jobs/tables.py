@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -72,12 +72,34 @@ def read_table(path: str, schema: pa.Schema, flag: str) -> pa.Table:
         raise InputError(f"{flag} {path}: damaged ({reason(error)}); write it again") from None
 
 
-def read_batches(path: str, schema: pa.Schema, row_groups: Iterable[int], size: int, flag: str) -> Iterator[pa.Table]:
-    """Some row groups of a Parquet file, `size` rows at a time. Raises InputError where they cannot be read."""
+def read_batches(
+    path: str, schema: pa.Schema, flag: str, size: int, row_groups: Iterable[int], repeated: Sequence[str]
+) -> Iterator[pa.Table]:
+    """Some row groups of a Parquet file, `size` rows at a time.
+
+    Args:
+      path: of the file.
+      schema: whose columns are read, of the types that they have.
+      flag: for messages.
+      size: rows of a table, the last one perhaps fewer.
+      row_groups: their numbers.
+      repeated: columns of strings, or of lists of them, that repeat: they come as dictionaries, as a file has them.
+
+    Raises:
+      InputError: they cannot be read.
+    """
     try:
         with open_file(path) as file:
-            batches = parquet.ParquetFile(file).iter_batches(size, list(row_groups), schema.names)
-            yield from (pa.Table.from_batches([batch]) for batch in batches)
+            metadata = parquet.read_metadata(file)
+            leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+            names = [
+                leaf.path
+                for leaf in leaves
+                if leaf.physical_type == "BYTE_ARRAY" and leaf.path.split(".")[0] in repeated
+            ]
+            content = parquet.ParquetFile(file, metadata=metadata, read_dictionary=names)
+            for batch in content.iter_batches(size, list(row_groups), schema.names):
+                yield pa.Table.from_batches([batch])
     except (*FILE_ERRORS, pa.ArrowException) as error:
         raise InputError(f"{flag} {path}: damaged ({reason(error)}); write it again") from None
 
@@ -99,10 +121,12 @@ def write_table(table: pa.Table, path: str, row_group_size: int | None = None) -
 
 
 def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: str, attempts: str) -> dict[str, Any]:
-    """Write tables, one after the other, as one Parquet file that is there complete or not at all.
+    """Write tables, a row group each, as one Parquet file that is there complete or not at all.
 
     Two workers may write the same file at once, one of them given up for lost: each writes under a name of its own in
     the folder `attempts`, on the same filesystem, and gives the file its name in the end.
+
+    Columns of strings may be dictionaries, which go into the file as they are; a reader finds strings.
 
     Returns:
       What `describe` says of the file.
@@ -112,10 +136,11 @@ def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: str, attem
         make_folder(folder)
     with (
         FileSystems.create(attempt, compression_type=CompressionTypes.UNCOMPRESSED) as file,
-        parquet.ParquetWriter(file, schema, compression="snappy") as writer,
+        # The schema is not stored a second time as Arrow has it: with its dictionaries, readers would get those.
+        parquet.ParquetWriter(file, schema, compression="snappy", store_schema=False) as writer,
     ):
         for table in tables:
-            writer.write_table(table)
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
     FileSystems.rename([attempt], [path])
     return _describe(path, "")
 

@@ -14,6 +14,9 @@ from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
 DATE = "2024-02-29"
 TITLES = [f"title {number:02}" for number in range(30)]
 TOP_N = 4
+PARTS = (("part-r1-0.parquet", 0, 0, 1), ("part-r1-1.parquet", 0, 1, 2), ("part-r1-2.parquet", 1, 0, 1))
+PART_STARTS = (0, 80, 114, 194)
+"""Rows at which the parts begin, and their number; users 27 to 29 have fewer than `TOP_N`."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Staged:
 
     @property
     def parts(self) -> list[str]:
-        return [files.join(self.partition, f"part-r1-{number}.parquet") for number in range(3)]
+        return [files.join(self.partition, name) for name, *_ in PARTS]
 
     def change_report(self, **values: Any) -> None:
         report = RunReport.read(self.partition, "")
@@ -50,7 +53,10 @@ class Staged:
 
 
 def stage(work: str) -> Staged:
-    """Users in two files, candidates, and the recommendations of all users in three."""
+    """Users in two files, candidates, and the recommendations of all users in three.
+
+    The first users file has two row groups, of 20 users and of 10.
+    """
     staged = Staged(work)
     seen = [
         (f"user {n:02}", [TITLES[(n + place) % len(TITLES)] for place in range(n % len(TITLES))]) for n in range(50)
@@ -58,7 +64,7 @@ def stage(work: str) -> Staged:
     seen.append(("", TITLES[:1]))
     users = pa.table([list(column) for column in zip(*seen, strict=True)], schema=USERS)
     for number in range(2):
-        tables.write_table(users.slice(number * 30, 30), files.join(work, "users", f"{number}.parquet"))
+        tables.write_table(users.slice(number * 30, 30), files.join(work, "users", f"{number}.parquet"), 20)
     tables.write_table(pa.table([TITLES], schema=CANDIDATES), files.join(staged.folder, "candidates.parquet"))
 
     rows = []
@@ -69,7 +75,7 @@ def stage(work: str) -> Staged:
         rows += [(user, rank, title, 5 - rank // 2, 3.5, source, "v1") for rank, title in enumerate(left, 1)]
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=RECOMMENDATIONS)
     for number, path in enumerate(staged.parts):
-        tables.write_table(table.slice(number * 70, 70), path)
+        tables.write_table(table.slice(PART_STARTS[number], PART_STARTS[number + 1] - PART_STARTS[number]), path)
     RunReport(
         run_id="r1",
         run_date=DATE,
@@ -95,5 +101,6 @@ def stage(work: str) -> Staged:
         seconds={"score": 1.0},
         pairs_per_second=1.0,
         files=tables.describe(files.join(staged.partition, "*.parquet")),
+        parts=PARTS,
     ).write(staged.partition)
     return staged

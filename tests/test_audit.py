@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,27 @@ def test_partitions_change_nothing(staged: Staged, monkeypatch: pytest.MonkeyPat
     assert "score rises with rank: 1, such as user " in str(caught.value)
 
 
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_the_size_of_batches_changes_nothing(staged: Staged, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(audit, "ROWS_A_BATCH", rows)
+    run(staged)
+    assert passed(staged)
+    change("movie_title", 80, "title 29")(staged)
+    with pytest.raises(RunError) as caught:
+        run(staged)
+    assert "title was seen by the user: 1, such as user 'user 20', rank 1, title 'title 29'" in str(caught.value)
+
+
+def test_users_of_whom_the_report_knows_no_file_are_named(staged: Staged) -> None:
+    staged.change_report(parts=[*staging.PARTS[:1], staging.PARTS[2]])
+    with pytest.raises(RunError) as caught:
+        run(staged)
+    assert "user has another number of rows than candidates left allow: 10, such as user 'user 20'" in str(caught.value)
+    staged.change_report(parts=[*staging.PARTS[:2], ("part-r1-2.parquet", 5, 0, 1)])
+    with pytest.raises(RunError, match="user is not in the users table, or elsewhere in it: 80"):
+        run(staged)
+
+
 def test_an_object_store_is_audited_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ObjectStore, "objects", {})
     staged = staging.stage("memory://bucket/work")
@@ -58,10 +80,11 @@ def test_an_object_store_is_audited_alike(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def change(column: str, row: int, value: object) -> Callable[[Staged], None]:
-    """Another value in one row of the rows of all parts together, which are 70 to a part."""
+    """Another value in one row of the rows of all parts together."""
 
     def damage(staged: Staged) -> None:
-        part, place = divmod(row, 70)
+        part = bisect.bisect(staging.PART_STARTS, row) - 1
+        place = row - staging.PART_STARTS[part]
         rows = parquet.read_table(staged.parts[part])
         values = rows[column].to_pylist()
         values[place] = value
@@ -79,6 +102,12 @@ def drop_rows(staged: Staged) -> None:
 def repeat_part(staged: Staged) -> None:
     """As a worker that ran twice would."""
     staged.change_part(1, pa.concat_tables([parquet.read_table(path) for path in staged.parts[:2]]))
+
+
+def swap_parts(staged: Staged) -> None:
+    first, second = (parquet.read_table(path) for path in staged.parts[:2])
+    staged.change_part(0, second)
+    staged.change_part(1, first)
 
 
 def other_type(staged: Staged) -> None:
@@ -110,7 +139,8 @@ def stray(staged: Staged) -> None:
         (change("score", 3, float("nan")), "score is not finite: 1, such as user 'user 00', rank 4"),
         (change("model_version", 3, "v0"), "model_version is not the run's: 1"),
         (drop_rows, "counter rows_written is not what lies on disk"),
-        (repeat_part, "title is twice among a user's: 70"),
+        (repeat_part, "user is not in the users table, or elsewhere in it: 114, such as user 'user 00', rank 1"),
+        (swap_parts, "user is not in the users table, or elsewhere in it: 114"),
         (other_type, "part-r1-1.parquet: column 'rank' is int64; it must be int32"),
         (cut, "part-r1-2.parquet: cannot be read as Parquet"),
         (unlisted, "files are not those that the report lists"),

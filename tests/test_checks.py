@@ -8,9 +8,9 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from beam_jobs.checks import REPEATED_USER, Rules, check_counters, check_partition, locate_seen, merge
+from beam_jobs.checks import REPEATED_USER, Rules, check_counters, check_coverage, check_distinct, check_rows, merge
 from beam_jobs.run_report import RunReport
-from beam_jobs.schema import RECOMMENDATIONS, USERS
+from beam_jobs.schema import ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
 
 CANDIDATES = pa.array(["a", "b", "c", "d", "e"])
 RULES = Rules(
@@ -39,7 +39,7 @@ Row = tuple[object, ...]
 
 
 def users(rows: list[tuple[object, object]] = SEEN) -> pa.Table:
-    return locate_seen(pa.table([list(column) for column in zip(*rows, strict=True)], schema=USERS), CANDIDATES)
+    return pa.table([list(column) for column in zip(*rows, strict=True)], schema=USERS)
 
 
 def recommendations(rows: list[Row] = ROWS, version: str = "v1") -> pa.Table:
@@ -48,12 +48,12 @@ def recommendations(rows: list[Row] = ROWS, version: str = "v1") -> pa.Table:
 
 
 def kinds(rows: pa.Table, rules: Rules = RULES, table: pa.Table | None = None) -> dict[str, int]:
-    found = check_partition(users() if table is None else table, rows, CANDIDATES, rules)["violations"]
+    found = check_rows(users() if table is None else table, rows, CANDIDATES, rules)["violations"]
     return {kind: number for kind, (number, _) in found.items()}
 
 
 def test_a_good_run_has_no_violations_and_is_counted() -> None:
-    found = check_partition(users([*SEEN, ("", []), (None, ["a"])]), recommendations(), CANDIDATES, RULES)
+    found = check_rows(users([*SEEN, ("", []), (None, ["a"])]), recommendations(), CANDIDATES, RULES)
     assert found == {
         "counts": {
             "users_read": 6,
@@ -66,9 +66,17 @@ def test_a_good_run_has_no_violations_and_is_counted() -> None:
     }
 
 
-def test_seen_titles_are_located_among_the_candidates() -> None:
-    assert users()["seen"].to_pylist() == [[0, 0], [0, 1, 2, 3], [], [0, 1, 2, 3, 4]]
-    assert locate_seen(users().schema.empty_table().cast(USERS), CANDIDATES).num_rows == 0
+def test_dictionaries_are_checked_like_strings() -> None:
+    seen = pa.array([row[1] for row in SEEN], pa.list_(pa.dictionary(pa.int32(), pa.string())))
+    table = users().set_column(1, "seen", seen)
+    assert kinds(recommendations().cast(ENCODED_RECOMMENDATIONS), table=table) == {}
+    assert kinds(change(0, movie_title="a")().cast(ENCODED_RECOMMENDATIONS), table=table) == {
+        "title was seen by the user": 1
+    }
+
+
+def test_nobody_and_nothing_pass() -> None:
+    assert kinds(recommendations([]), table=users().slice(0, 0)) == {}
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -98,7 +106,7 @@ COUNT = "user has another number of rows than candidates left allow"
         (change(3, source="guess"), {"source is not one of those defined": 1}),
         (change(3, score=float("inf")), {"score is not finite": 1, "predicted_rating is not finite": 1}),
         (change(3, movie_title=None), {"null in movie_title": 1, "title is no candidate": 1}),
-        (change(3, user_id="eve"), {"user is not in the users table": 1, COUNT: 1}),
+        (change(3, user_id="eve"), {"user is not in the users table, or elsewhere in it": 1, COUNT: 1}),
         (lambda: recommendations(ROWS[:3] + ROWS[4:]), {COUNT: 1}),
         (lambda: recommendations([*ROWS[:2], *ROWS[3:]]), {COUNT: 1}),
         (lambda: recommendations([*ROWS, ("cyd", 4, "d", 0.5, "cold_start")]), {COUNT: 1}),
@@ -110,12 +118,21 @@ def test_damage_is_reported_as_what_it_is(damage: Callable[[], pa.Table], expect
 
 
 def test_an_example_tells_where() -> None:
-    (found,) = check_partition(users(), change(0, movie_title="a")(), CANDIDATES, RULES)["violations"].values()
+    (found,) = check_rows(users(), change(0, movie_title="a")(), CANDIDATES, RULES)["violations"].values()
     assert found == [1, "user 'ann', rank 1, title 'a'"]
 
 
 def test_a_repeated_user_is_reported() -> None:
-    assert kinds(recommendations(), table=users([*SEEN, ("dan", ["a", "b", "c", "d", "e"])])) == {REPEATED_USER: 1}
+    found = check_distinct(pa.array(["dan", "cyd", "", "ann", "dan", None, "cyd", "", "dan", None]))
+    assert found["violations"] == {REPEATED_USER: [3, "user 'cyd'"]}
+    assert check_distinct(pa.array(["dan", "cyd", "", ""]))["violations"] == {}
+
+
+def test_users_whom_no_file_is_of_and_of_whom_two_are_reported() -> None:
+    assert check_coverage(5, {"users_read": 5})["violations"] == {}
+    for looked_at, number in ((3, 2), (6, 1)):
+        (found,) = check_coverage(5, {"users_read": looked_at})["violations"].values()
+        assert found == [number, f"{looked_at} users of 5"]
 
 
 def test_seen_titles_may_be_recommended_where_they_are_not_excluded() -> None:
@@ -146,6 +163,7 @@ REPORT = RunReport(
     seconds={},
     pairs_per_second=1.0,
     files=({"name": "part", "rows": 7, "bytes": 100},),
+    parts=(("part.parquet", 0, 0, 3),),
 )
 
 

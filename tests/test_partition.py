@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_jobs.partition import ROWS_A_PARTITION, encode_strings, hash_partition, partitions_for, split_by_hash
+from beam_jobs.partition import ROWS_A_PARTITION, hash_partition, partitions_for, split_by_hash
 
 
 @given(st.lists(st.text(max_size=12)), st.integers(1, 9))
@@ -57,13 +57,3 @@ def test_a_part_travels_alone() -> None:
     table = pa.table({"user_id": [f"user {number}" for number in range(5_000)]})
     whole = len(pickle.dumps(table))
     assert sum(len(pickle.dumps(part)) for _, part in split_by_hash(table, 10)) < 1.2 * whole
-
-
-def test_encoded_strings_are_divided_as_they_were() -> None:
-    words = pa.array(["a", None, "b", "a", "", "c", None] * 9)
-    table = pa.table({"user_id": words, "rank": range(len(words))})
-    encoded = encode_strings(table)
-    assert pa.types.is_dictionary(encoded.schema.field("user_id").type)
-    assert hash_partition(encoded["user_id"], 5).tolist() == hash_partition(table["user_id"], 5).tolist()
-    plain = dict(split_by_hash(table, 5))
-    assert {number: part.cast(table.schema) for number, part in split_by_hash(encoded, 5)} == plain

@@ -26,6 +26,7 @@ REPORT = RunReport(
     seconds={"score": 1.5},
     pairs_per_second=1e6,
     files=({"name": "part.parquet", "rows": 18_860, "bytes": 7, "checksum": "ab"},),
+    parts=(("part.parquet", 0, 0, 3),),
 )
 
 
