@@ -77,6 +77,8 @@ def parse(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, 
         raise InputError(f"{complaint}; see {parser.prog} --help") from None
     if runner in _IN_PROCESS_NAMES:
         standard.runner = IN_PROCESS_RUNNER
+        if not any(word.startswith("--direct_") for word in rest):
+            _use_all_cores(options)
     _connect(options)
     _check_runner(options)
     return args, options
@@ -91,10 +93,24 @@ def threads_a_process(options: PipelineOptions) -> int | None:
     if options.view_as(StandardOptions).runner != IN_PROCESS_RUNNER:
         one_process = options.view_as(DebugOptions).lookup_experiment("no_use_multiple_sdk_containers")
         return None if one_process else 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     direct = options.view_as(DirectOptions)
-    processes = (direct.direct_num_workers or cores) if direct.direct_running_mode == "multi_processing" else 1
-    return max(1, cores // processes)
+    processes = (direct.direct_num_workers or _cores()) if direct.direct_running_mode == "multi_processing" else 1
+    return max(1, _cores() // processes)
+
+
+def _use_all_cores(options: PipelineOptions) -> None:
+    """Run in process on as many threads as there are cores: one reads and writes while another's model call computes.
+
+    They share one model, and what is started with a process is started once.
+    """
+    if _cores() > 1:
+        direct = options.view_as(DirectOptions)
+        direct.direct_running_mode, direct.direct_num_workers = "multi_threading", _cores()
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(pipeline: beam.Pipeline, wait: bool = True) -> dict[str, int] | None:

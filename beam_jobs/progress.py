@@ -43,3 +43,16 @@ class Progress:
                 f"{self._total_users:,}",
                 rate,
             )
+
+
+_of_runs: dict[str, Progress] = {}
+_making = threading.Lock()
+
+
+def of_run(run_id: str, total_users: int) -> Progress:
+    """The one of a run, which all threads of this process share."""
+    with _making:
+        if run_id not in _of_runs:
+            _of_runs.clear()  # of runs before, in a process that makes several
+            _of_runs[run_id] = Progress(total_users)
+        return _of_runs[run_id]

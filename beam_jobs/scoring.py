@@ -11,10 +11,9 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.metrics.metric import Metrics
 
-from beam_jobs import audit, files, launch, publish, tables
+from beam_jobs import audit, files, launch, progress, publish, tables
 from beam_jobs.candidates import CandidateList
 from beam_jobs.parts import Part
-from beam_jobs.progress import Progress
 from beam_jobs.ranker import open_ranker
 from beam_jobs.recommendations import Calls, Candidates, Selection, recommend
 from beam_jobs.run_report import RunReport, candidates_file
@@ -77,7 +76,7 @@ class _RankPart(beam.DoFn):
         self._candidates = Candidates(table[MOVIE_TITLE].combine_chunks(), self._ranker)
         least, most = USERS_A_BATCH
         self._users_a_batch = min(max(least, ROWS_A_BATCH // self._selection.top_n), most)
-        self._progress = Progress(self._report.counters["users_read"])
+        self._progress = progress.of_run(self._report.run_id, self._report.counters["users_read"])
         self._milliseconds = Metrics.distribution(launch.NAMESPACE, "recommend_call-msec")
         self._calls = Calls(self._called)
 

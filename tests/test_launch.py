@@ -82,6 +82,20 @@ def test_processes_times_threads_is_the_cores(monkeypatch: pytest.MonkeyPatch) -
     assert threads("--runner=PortableRunner", "--job_endpoint=localhost:1") == 1
 
 
+def test_a_local_run_takes_all_cores_unless_flags_say_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+
+    def mode(*flags: str) -> tuple[str, int]:
+        direct = launch.parse(parser(), flags)[1].view_as(DirectOptions)
+        return direct.direct_running_mode, direct.direct_num_workers
+
+    assert mode() == ("multi_threading", 8)
+    assert mode("--direct_num_workers=1") == ("in_memory", 1)
+    assert mode("--direct_running_mode", "multi_processing") == ("multi_processing", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    assert mode() == ("in_memory", 1)
+
+
 def test_counters_are_the_sums_of_what_was_counted() -> None:
     pipeline = in_process()
     numbers = pipeline | beam.Create([1, 2, 3])

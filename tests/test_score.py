@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from pyarrow import dataset, parquet
 
-from beam_jobs import prepare, ranker, score, scoring
+from beam_jobs import prepare, ranker, recommendations, score, scoring
 from beam_jobs.schema import RECOMMENDATIONS
 from model import train
 from model.cli import InputError, RunError
@@ -133,12 +133,16 @@ def test_a_model_that_is_not_blessed_is_refused_unless_allowed(
     assert read(tmp_path / "out").num_rows > 150
 
 
-def test_every_way_to_run_it_gives_the_same_rows(work: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_every_way_to_run_it_gives_the_same_rows(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     score.main(command(work, tmp_path / "one"))
-    whole = jobs.some_users()
-    jobs.write_users(tmp_path / "users.parquet", whole, row_group_size=100)
+    jobs.write_users(tmp_path / "users.parquet", jobs.some_users(), row_group_size=9)
+    monkeypatch.setattr(scoring, "USERS_A_BATCH", (1, workers + 3))
+    monkeypatch.setattr(recommendations, "FIRST_CALL", workers)
     other = command(work, tmp_path / "two", users=tmp_path / "users.parquet")
-    score.main([*other, "--direct_running_mode=multi_threading", "--direct_num_workers=3"])
+    score.main([*other, "--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"])
     assert read(tmp_path / "one").equals(read(tmp_path / "two"))
 
 
