@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from model.recommender import BlockScorer, ChunkScorer, Recommender, at_least, ceil_div, constant
+from model.bounds import spread
+from model.narrowing import Best, Narrower, complete, kept, narrower
+from model.recommender import (
+    BlockChooser,
+    BlockScorer,
+    ChunkScorer,
+    Recommender,
+    Shape,
+    all_scores,
+    at_least,
+    ceil_div,
+    constant,
+    without,
+)
 
 USERS_A_BLOCK = 32
 """Users that one compiled call scores, one after the other: enough that starting calls costs little."""
@@ -16,6 +30,19 @@ ROWS_A_STEP = 4_096
 """Candidates scored by one pass through the dense layers; the first hidden layer, 256 floats each, is then 4 MiB."""
 ROW_MULTIPLE = 64
 """Rows of a pass are padded to a multiple, as what is left over takes kernels that sum in another order."""
+PAYS_FROM = 0.5
+"""The share of users whose best must be proven for bounds to be used: bounds, and the scores of what they leave, cost
+a fifth to a quarter of all scores, and a user whose best are not proven pays for both."""
+LEAST_TO_KEPT = 4
+"""Candidates there must be for each one kept; with fewer there is nothing to gain."""
+
+UserHalf = Callable[[tf.Tensor], tf.Tensor]
+"""Rows of users, `int32[B]` -> their halves of the first layer with its bias, `float32[B, H1]`."""
+
+NARROWED_LAYERS = 2
+"""Layers after the first for which there are bounds."""
+NOTHING_SEEN = np.zeros([0, 2], np.int32)
+"""By no user of a block."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +70,27 @@ class RankerWeights:
         yield from (self.user_embedding, self.title_embedding, *self.kernels, *self.biases, self.known)
 
 
+class _Search(NamedTuple):
+    user_half: UserHalf
+    score_users: Callable[[tf.Tensor], ChunkScorer]
+    """Halves of users, `float32[B, H1]` -> their `ChunkScorer`."""
+    narrow: Narrower
+    pays: tf.Tensor
+    """`bool`, whether bounds prove the best of enough of a block of users who have seen nothing."""
+
+
 class DenseRecommender(Recommender):
     """Scores are predicted ratings.
 
     The first dense layer works on the concatenation of two embeddings, so its product is the sum of a user half and a
     candidate half. Each half is computed once for a user and once for a candidate rather than once a pair, which
     leaves the second layer as the cost of a pair (2 x 256 x 64 floating-point operations in the article's model).
+
+    With two hidden layers, as the article's, most pairs are spared that too. A bound that no score of the user exceeds
+    (see `model.bounds`) costs a tenth of a score; the candidates with the highest bounds are scored, and where the
+    highest bound left out is less than the worst of the k best scores, they are the best, to the bit. Users of whom
+    that is not so get all candidates scored. Whether bounds are used at all is tried once a call, on a block of users
+    spread over the vocabulary: with random weights they prove nothing.
 
     The layers are compiled by XLA, once a process and shape: a user at a time, so that what passes from layer to layer
     stays in the cache.
@@ -88,22 +130,102 @@ class DenseRecommender(Recommender):
 
     def scorer(self, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
         """See `Recommender`; keeps the candidates' halves, `float32[M, H1]`."""
-        titles_half = self._title_half(title_rows)
-        layers = self._read_layers()
-        user_embedding, user_kernel, first_bias = (
+        user_half = self._user_halves()
+        score_users = self._score_users(self._title_half(title_rows), chunk)
+        return lambda rows: score_users(user_half(rows))
+
+    def chooser(self, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
+        """See `Recommender`; scores what bounds leave, where they pay."""
+        if len(self._kernels) != NARROWED_LAYERS:
+            return super().chooser(title_rows, shape)
+        user_half, score_users, narrow, pays = self._search(title_rows, shape)
+
+        def best_of_all(halves: tf.Tensor, seen: tf.Tensor) -> Best:
+            best = tf.math.top_k(without(seen, all_scores(score_users(halves), shape)), shape.depth)
+            return best.values, best.indices
+
+        def choose(rows: tf.Tensor, seen: tf.Tensor) -> Best:
+            halves = user_half(rows)
+
+            def best_of_one(user: tf.Tensor) -> Best:
+                hidden = tf.boolean_mask(seen, seen[:, 0] == user)
+                return best_of_all(halves[user : user + 1], hidden * [[0, 1]])
+
+            return tf.cond(
+                pays,
+                lambda: complete(narrow(halves, seen), best_of_one),
+                lambda: best_of_all(halves, seen),
+            )
+
+        return choose
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "user_id"),
+            tf.TensorSpec([None], tf.string, "candidates"),
+            tf.TensorSpec([], tf.int32, "k"),
+        ]
+    )
+    def pairs_scored(self, user_id: tf.Tensor, candidates: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """How many candidates `recommend` scores of each user who has seen nothing: `pairs: int32[B]`.
+
+        To be asked about some users: it takes as long as finding what they are recommended.
+        """
+        title_rows, shape = self.prepare(candidates, k)
+        if len(self._kernels) != NARROWED_LAYERS:
+            return {"pairs": tf.fill(tf.shape(user_id), shape.count)}
+        user_half, _, narrow, pays = self._search(title_rows, shape)
+        blocks = ceil_div(tf.size(user_id), shape.block)
+        rows = tf.reshape(self.user_rows.lookup(at_least(blocks * shape.block, user_id)), [blocks, shape.block])
+        keep = kept(shape, ROW_MULTIPLE)
+
+        def of_block(rows: tf.Tensor) -> tf.Tensor:
+            return tf.where(narrow(user_half(rows), NOTHING_SEEN).proven, keep, keep + shape.count)
+
+        pairs = tf.cond(
+            pays,
+            lambda: tf.map_fn(of_block, rows, fn_output_signature=tf.int32),
+            lambda: tf.fill(tf.shape(rows), shape.count),
+        )
+        return {"pairs": tf.reshape(pairs, [-1])[: tf.size(user_id)]}
+
+    def _search(self, title_rows: tf.Tensor, shape: Shape) -> _Search:
+        """What a call of `recommend` finds the best with."""
+        titles_half, layers = self._title_half(title_rows), self._read_layers()
+        embeddings = tf.gather(self._title_embedding, title_rows[: shape.count])
+        reach = spread(embeddings, self._title_kernel, titles_half[: shape.count])
+        narrow = narrower(titles_half, reach, lambda hidden: _score(hidden, *layers), layers, shape, ROW_MULTIPLE)
+        user_half = self._user_halves()
+        users = self._user_embedding.shape[0]
+
+        def pay() -> tf.Tensor:
+            sample = tf.range(shape.block) * tf.maximum(1, users // shape.block) % users
+            proven = narrow(user_half(sample), NOTHING_SEEN).proven
+            return tf.reduce_mean(tf.cast(proven, tf.float32)) >= PAYS_FROM
+
+        many = tf.logical_and(shape.depth > 0, LEAST_TO_KEPT * kept(shape, ROW_MULTIPLE) <= shape.count)
+        pays = tf.cond(many, pay, lambda: False)
+        return _Search(user_half, self._score_users(titles_half, shape.chunk), narrow, pays)
+
+    def _user_halves(self) -> UserHalf:
+        embedding, kernel, bias = (
             variable.read_value() for variable in (self._user_embedding, self._user_kernel, self._first_bias)
         )
 
-        def score_block(rows: tf.Tensor) -> ChunkScorer:
-            rows = at_least(2, rows, filler=0)
-            user_half = _dense(tf.gather(user_embedding, rows), user_kernel, first_bias)[:block]
+        def user_half(rows: tf.Tensor) -> tf.Tensor:
+            at_least_two = at_least(2, rows, filler=0)
+            return _dense(tf.gather(embedding, at_least_two), kernel, bias)[: tf.size(rows)]
 
-            def score_chunk(start: tf.Tensor) -> tf.Tensor:
-                return _score_users(user_half, titles_half[start : start + chunk], *layers)
+        return user_half
 
-            return score_chunk
+    def _score_users(self, titles_half: tf.Tensor, chunk: tf.Tensor) -> Callable[[tf.Tensor], ChunkScorer]:
+        """Halves of users, `float32[B, H1]` -> their `ChunkScorer`."""
+        layers = self._read_layers()
 
-        return score_block
+        def score_users(halves: tf.Tensor) -> ChunkScorer:
+            return lambda start: _score_users(halves, titles_half[start : start + chunk], *layers)
+
+        return score_users
 
     def _title_half(self, title_rows: tf.Tensor) -> tf.Tensor:
         """`int32[M]` -> `float32[M, H1]`, M at least 2."""

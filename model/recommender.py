@@ -88,23 +88,25 @@ class Recommender(tf.Module):
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """How many users, and how many of so many candidates (at least 2), are scored by one step."""
 
+    def prepare(self, candidates: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, Shape]:
+        """Rows of the candidates, `int32[M]`, padded to whole chunks, and the shape of a call for the k best."""
+        count = tf.size(candidates)
+        block, chunk = self.block_shape(tf.maximum(2, count))
+        chunks = tf.maximum(1, ceil_div(count, chunk))
+        title_rows = self.title_rows.lookup(at_least(chunk * chunks, candidates))
+        return title_rows, Shape(block, chunk, count, tf.minimum(k, count))
+
     def chooser(self, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
         """What finds the best candidates, in rows `int32[M]`, of a block of users; here by scoring all of them.
 
         It is made once a call, like `scorer`.
         """
-        block, chunk, count, depth = shape.block, shape.chunk, shape.count, shape.depth
-        chunks = tf.size(title_rows) // chunk
-        score_block = self.scorer(title_rows, block, chunk)
+        score_block = self.scorer(title_rows, shape.block, shape.chunk)
 
         def choose(rows: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            parts = tf.map_fn(
-                score_block(rows), tf.range(chunks) * chunk, fn_output_signature=tf.float32, parallel_iterations=1
-            )
-            scores = tf.reshape(tf.transpose(parts, [1, 0, 2]), [block, chunks * chunk])[:, :count]
-            scores = tf.tensor_scatter_nd_update(scores, seen, tf.fill([tf.shape(seen)[0]], -np.inf))
+            scores = all_scores(score_block(rows), shape)
             # Of equal scores top_k takes the lower position first, which is the order promised.
-            best = tf.math.top_k(scores, depth)
+            best = tf.math.top_k(without(seen, scores), shape.depth)
             return best.values, best.indices
 
         return choose
@@ -185,11 +187,9 @@ class Recommender(tf.Module):
             # What follows waits for the checks: run beside them, it would fail first and say less.
             user_id, k = tf.identity(user_id), tf.identity(k)
 
-        block, chunk = self.block_shape(tf.maximum(2, count))
-        chunks = tf.maximum(1, ceil_div(count, chunk))
-        title_rows = self.title_rows.lookup(at_least(chunk * chunks, candidates))
-        depth = tf.minimum(k, count)
-        choose = self.chooser(title_rows, Shape(block, chunk, count, depth))
+        title_rows, shape = self.prepare(candidates, k)
+        block, depth = shape.block, shape.depth
+        choose = self.chooser(title_rows, shape)
 
         blocks = tf.maximum(1, ceil_div(users, block))
         user_rows = self.user_rows.lookup(at_least(blocks * block, user_id))
@@ -252,6 +252,19 @@ class Recommender(tf.Module):
             RATE_SIGNATURE: self.rate_recommended,
         }
         tf.saved_model.save(self, str(folder), signatures)
+
+
+def all_scores(score_chunk: ChunkScorer, shape: Shape) -> tf.Tensor:
+    """The scores of all candidates, `float32[users, count]`, from those of chunks of them, one after the other."""
+    chunks = tf.maximum(1, ceil_div(shape.count, shape.chunk))
+    starts = tf.range(chunks) * shape.chunk
+    parts = tf.map_fn(score_chunk, starts, fn_output_signature=tf.float32, parallel_iterations=1)
+    return tf.reshape(tf.transpose(parts, [1, 0, 2]), [-1, chunks * shape.chunk])[:, : shape.count]
+
+
+def without(seen: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """`float32[users, count]`, -inf where a user has seen a candidate; `seen` is as a `BlockChooser` takes it."""
+    return tf.tensor_scatter_nd_update(scores, seen, tf.fill([tf.shape(seen)[0]], -np.inf))
 
 
 def vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:

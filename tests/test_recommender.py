@@ -50,7 +50,9 @@ class Loaded:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
-    """Random rankers: one as drawn, one in which nearly everything ties, and both again in blocks of 8 pairs."""
+    """Random rankers: one as drawn, one in which nearly everything ties; both again in blocks of 8 pairs, and there
+    with bounds used, whether they pay or not.
+    """
     drawn = oracle.random_weights(USERS, TITLES, np.random.default_rng(0))
     coarse = replace(
         drawn,
@@ -64,6 +66,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
         patch.setattr(dense_recommender, "USERS_A_BLOCK", 2)
         patch.setattr(dense_recommender, "ROWS_A_STEP", 8)
         patch.setattr(dense_recommender, "ROW_MULTIPLE", 4)
+        made += [Loaded(weights, tmp_path_factory.mktemp("model")) for weights in (drawn, coarse)]
+        patch.setattr(dense_recommender, "PAYS_FROM", 0.0)
+        patch.setattr(dense_recommender, "LEAST_TO_KEPT", 2)
         made += [Loaded(weights, tmp_path_factory.mktemp("model")) for weights in (drawn, coarse)]
     return made
 
@@ -80,8 +85,8 @@ def requests(draw: st.DrawFn) -> tuple[list[str], list[str], list[list[int]], in
     return users, candidates, seen, draw(st.integers(0, 45))
 
 
-@settings(max_examples=150, deadline=None)
-@given(request=requests(), number=st.integers(0, 3))
+@settings(max_examples=200, deadline=None)
+@given(request=requests(), number=st.integers(0, 5))
 def test_equals_brute_force(models: list[Loaded], request, number: int) -> None:
     users, candidates, seen, k = request
     model = models[number]
