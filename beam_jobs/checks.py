@@ -10,12 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_jobs.positions import array, positions
+from beam_jobs.positions import array, positions, positions_in_lists
 from beam_jobs.run_report import RunReport
 from beam_jobs.schema import RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
 REPEATED_USER = "user is more than once in the users table"
+
+MOST_MARKS = 1 << 26
+"""A mark for each pair of a user and a candidate, 64 MiB of them; with more candidates, what was seen is sorted."""
 
 Findings = dict[str, Any]
 """`counts: {name: int}` and `violations: {kind: [count, example]}`; plain, so that it is JSON as it is."""
@@ -53,14 +56,16 @@ def check_rows(users: pa.Table, recommendations: pa.Table, candidates: pa.Array,
     title = positions(recommendations[MOVIE_TITLE], candidates)
     found.add_rows("user is not in the users table, or elsewhere in it", user < 0)
     found.add_rows("title is no candidate", title < 0)
-    seen = _seen_pairs(array(accepted[SEEN]), candidates) if rules.exclude_seen else np.empty(0, np.int64)
-    pairs = _pairs(user, title, len(candidates))
+    pairs = user.astype(np.int64) * len(candidates) + title
     known = (user >= 0) & (title >= 0)
-    found.add_rows("title was seen by the user", known & _is_among(pairs, seen))
+    left = np.full(len(names), len(candidates))
+    if rules.exclude_seen:
+        was_seen, distinct = _look_up(pairs, *positions_in_lists(accepted[SEEN], candidates), len(candidates))
+        found.add_rows("title was seen by the user", known & was_seen)
+        left -= distinct
     found.add_rows("title is twice among a user's", known & _repeats(pairs))
 
     rows = np.bincount(user[user >= 0], minlength=len(names))
-    left = len(candidates) - np.bincount(seen // max(1, len(candidates)), minlength=len(names))
     expected = np.minimum(rules.top_n, left)
     wrong = rows > expected if rules.min_score is not None else rows != expected
     example = f"user {names[int(np.argmax(wrong))].as_py()!r}" if wrong.any() else ""
@@ -188,23 +193,27 @@ def _check_values(found: _Violations, recommendations: pa.Table, rules: Rules) -
         found.add_rows(kind, positions(recommendations[name], pa.array(allowed)) < 0)
 
 
-def _seen_pairs(seen: pa.ListArray, candidates: pa.Array) -> np.ndarray:
-    """The distinct (user, candidate) pairs in seen lists, each as one number, rising."""
-    title = positions(seen.flatten(), candidates)
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(seen), 0))
-    user = np.repeat(np.arange(len(seen)), lengths)
-    pairs = np.sort(_pairs(user[title >= 0], title[title >= 0], len(candidates)))
-    return pairs[np.diff(pairs, prepend=-1) > 0]
+def _look_up(pairs: np.ndarray, seen: np.ndarray, splits: np.ndarray, candidates: int) -> tuple[np.ndarray, np.ndarray]:
+    """`bool[rows]`, whether a pair is among the seen ones, and `int64[users]`, how many different ones a user has seen.
 
-
-def _pairs(user: np.ndarray, title: np.ndarray, candidates: int) -> np.ndarray:
-    return user.astype(np.int64) * candidates + title
-
-
-def _is_among(values: np.ndarray, rising: np.ndarray) -> np.ndarray:
-    """`bool[rows]`: whether a value is in `rising`. NumPy's own `isin` hashes, which takes ten times as long here."""
-    place = np.searchsorted(rising, values)
-    return np.append(rising, -1)[place] == values
+    Args:
+      pairs: `int64[rows]`, each `user * candidates + title`.
+      seen: `int32[S]`, titles.
+      splits: `int64[users + 1]`, where each user's begin and end.
+      candidates: how many titles there are.
+    """
+    users = len(splits) - 1
+    numbers = np.repeat(np.arange(users) * candidates, np.diff(splits)) + seen
+    if users * candidates <= MOST_MARKS:
+        marks = np.zeros(users * candidates + 1, bool)  # the last for pairs that are none
+        marks[numbers] = True
+        among = marks[np.where((pairs >= 0) & (pairs < users * candidates), pairs, -1)]
+        return among, np.count_nonzero(marks[:-1].reshape(users, candidates), axis=1)
+    rising = np.sort(numbers)
+    rising = rising[np.diff(rising, prepend=-1) > 0]
+    # NumPy's own `isin` hashes, which takes ten times as long here.
+    among = np.append(rising, -1)[np.searchsorted(rising, pairs)] == pairs
+    return among, np.bincount(rising // candidates, minlength=users)
 
 
 def _repeats(values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,20 @@ def positions(values: pa.ChunkedArray | pa.Array, among: pa.Array) -> np.ndarray
     return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, np.int32)])
 
 
+def positions_in_lists(lists: pa.ChunkedArray, among: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """`positions` of all that is in the lists, `int32[S]`, those that are not among `among` left out.
+
+    Returns:
+      The positions, and `int64[rows + 1]`, where those of each list begin and end. A null list is an empty one.
+    """
+    found = [positions(chunk.flatten(), among) for chunk in lists.chunks]
+    lengths = [np.asarray(pc.fill_null(pc.list_value_length(chunk), 0), np.int64) for chunk in lists.chunks]
+    places, ends = (np.concatenate([*parts, np.empty(0, np.int32)]) for parts in (found, lengths))
+    kept = places >= 0
+    splits = np.concatenate([[0], np.cumsum(kept)])[np.concatenate([[0], np.cumsum(ends, dtype=np.int64)])]
+    return places[kept].astype(np.int32, copy=False), splits
+
+
 def array(column: pa.ChunkedArray) -> pa.Array:
     """The one array of a column; Arrow gives an empty column no chunk at all."""
     column = column.combine_chunks()

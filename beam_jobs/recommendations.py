@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_jobs.positions import array, positions
+from beam_jobs.positions import array, positions_in_lists
 from beam_jobs.ranker import Ranker
 from beam_jobs.schema import ENCODED_RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL
 from model.contract import SEEN, USER_ID
@@ -47,18 +47,6 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.titles)
-
-    def seen_positions(self, seen: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-        """`list<string>[B]`, or of dictionaries, -> positions `int32[S]` and row splits `int64[B + 1]`.
-
-        Titles that are no candidate are dropped; a null list is an empty one.
-        """
-        places = positions(seen.flatten(), self.titles)
-        is_candidate = places >= 0
-        lengths = pc.fill_null(pc.list_value_length(seen), 0).to_numpy(zero_copy_only=False)
-        ends = np.concatenate([[0], np.cumsum(lengths)])
-        kept = np.concatenate([[0], np.cumsum(is_candidate)])
-        return places[is_candidate], kept[ends]
 
 
 class Calls:
@@ -118,7 +106,7 @@ def recommend(
     accepted = users if pc.all(has_id).as_py() else users.filter(has_id)
     user_ids = array(accepted[USER_ID]).cast(pa.string())
     if selection.exclude_seen:
-        seen_values, seen_row_splits = candidates.seen_positions(array(accepted[SEEN]))
+        seen_values, seen_row_splits = positions_in_lists(accepted[SEEN], candidates.titles)
     else:
         seen_values, seen_row_splits = np.empty(0, np.int32), np.zeros(len(user_ids) + 1, np.int64)
 

@@ -75,13 +75,13 @@ def read_table(path: str, schema: pa.Schema, flag: str) -> pa.Table:
 def read_batches(
     path: str, schema: pa.Schema, flag: str, size: int, row_groups: Iterable[int], repeated: Sequence[str]
 ) -> Iterator[pa.Table]:
-    """Some row groups of a Parquet file, `size` rows at a time.
+    """Some row groups of a Parquet file, at most `size` rows at a time, and not much fewer if row groups are not.
 
     Args:
       path: of the file.
       schema: whose columns are read, of the types that they have.
       flag: for messages.
-      size: rows of a table, the last one perhaps fewer.
+      size: rows of a table at most; the same file and size give the same tables.
       row_groups: their numbers.
       repeated: columns of strings, or of lists of them, that repeat: they come as dictionaries, as a file has them.
 
@@ -98,10 +98,23 @@ def read_batches(
                 if leaf.physical_type == "BYTE_ARRAY" and leaf.path.split(".")[0] in repeated
             ]
             content = parquet.ParquetFile(file, metadata=metadata, read_dictionary=names)
-            for batch in content.iter_batches(size, list(row_groups), schema.names):
-                yield pa.Table.from_batches([batch])
+            # A row group at a time, as Arrow reads no lists of dictionaries across them.
+            batches = (batch for group in row_groups for batch in content.iter_batches(size, [group], schema.names))
+            yield from _gathered(batches, size)
     except (*FILE_ERRORS, pa.ArrowException) as error:
         raise InputError(f"{flag} {path}: damaged ({reason(error)}); write it again") from None
+
+
+def _gathered(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """Consecutive batches together, as many as have `size` rows at most."""
+    some: list[pa.RecordBatch] = []
+    for batch in batches:
+        if some and sum(map(len, some)) + len(batch) > size:
+            yield pa.Table.from_batches(some)
+            some = []
+        some.append(batch)
+    if some:
+        yield pa.Table.from_batches(some)
 
 
 def describe(pattern: str, flag: str = "") -> tuple[dict[str, Any], ...]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from beam_jobs import checks
 from beam_jobs.checks import REPEATED_USER, Rules, check_counters, check_coverage, check_distinct, check_rows, merge
 from beam_jobs.run_report import RunReport
 from beam_jobs.schema import ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
@@ -50,6 +51,12 @@ def recommendations(rows: list[Row] = ROWS, version: str = "v1") -> pa.Table:
 def kinds(rows: pa.Table, rules: Rules = RULES, table: pa.Table | None = None) -> dict[str, int]:
     found = check_rows(users() if table is None else table, rows, CANDIDATES, rules)["violations"]
     return {kind: number for kind, (number, _) in found.items()}
+
+
+@pytest.fixture(params=["marked", "sorted"], autouse=True)
+def way_of_looking_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "sorted":
+        monkeypatch.setattr(checks, "MOST_MARKS", 0)
 
 
 def test_a_good_run_has_no_violations_and_is_counted() -> None:

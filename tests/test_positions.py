@@ -1,0 +1,32 @@
+"""Positions of strings, plain and as dictionaries, are one and the same."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from beam_jobs.positions import positions, positions_in_lists
+
+AMONG = pa.array(["b", "a", "c", "a"])
+DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), DICTIONARY])
+def test_each_word_has_the_first_place_of_its_like(kind: pa.DataType) -> None:
+    values = pa.array(["a", None, "d", "b", "a", ""], pa.string()).cast(kind)
+    for column in (values, pa.chunked_array([values[:2], values[2:]]), values[1:4]):
+        found = positions(column, AMONG)
+        assert found.dtype == np.int32
+        expected = {"a": 1, "b": 0}
+        assert found.tolist() == [expected.get(word, -1) for word in column.to_pylist()]
+    assert positions(pa.chunked_array([], kind), AMONG).tolist() == []
+
+
+@pytest.mark.parametrize("kind", [pa.string(), DICTIONARY])
+def test_lists_lose_what_is_not_among_and_keep_their_ends(kind: pa.DataType) -> None:
+    lists = [["a", "x", "c"], None, [], ["x"], ["b", "b"]]
+    chunks = [pa.array(part, pa.list_(kind)) for part in (lists[:1], lists[1:])]
+    places, splits = positions_in_lists(pa.chunked_array(chunks), AMONG)
+    assert places.tolist() == [1, 2, 0, 0]
+    assert splits.tolist() == [0, 2, 2, 2, 2, 4]
+    places, splits = positions_in_lists(pa.chunked_array([], pa.list_(kind)), AMONG)
+    assert (places.tolist(), splits.tolist()) == ([], [0])
