@@ -30,7 +30,7 @@ class RunReport:
     """Titles that could be recommended."""
     counters: Mapping[str, int]
     seconds: Mapping[str, float]
-    """Wall time by stage."""
+    """Wall time by stage: `score`, from the first part begun to all of them ranked and audited."""
     pairs_per_second: float
     files: tuple[Mapping[str, Any], ...]
     """`name`, `rows`, `bytes` and `checksum` of each file of rows, by name."""

@@ -26,7 +26,7 @@ USERS_A_BATCH = (64, 1 << 14)
 """At least and at most."""
 
 Scored = dict[str, Any]
-"""What became of a `part`: its `file`, as `beam_jobs.tables.describe` has it; `counts` by name; `began` and `ended`, in
+"""What became of a `part`: its `file`, as `beam_jobs.tables.describe` has it; `counts` by name; when it `began`, in
 seconds since 1970. Counts travel with the rows because Beam's counters may count a part twice that ran twice."""
 
 
@@ -91,7 +91,7 @@ class _RankPart(beam.DoFn):
             self._recommendations(part, counts), ENCODED_RECOMMENDATIONS, path, files.join(self._staged, "attempts")
         )
         launch.count(counts)
-        yield {"part": part, "file": file, "counts": counts, "began": began, "ended": time.time()}
+        yield {"part": part, "file": file, "counts": counts, "began": began}
 
     def _recommendations(self, part: Part, counts: dict[str, int]) -> Iterator[pa.Table]:
         """A batch of users at a time; adds to `counts`."""
@@ -141,12 +141,11 @@ def _report(_: None, report: RunReport, staged: str, scored: Sequence[Scored]) -
     counts: dict[str, int] = {}
     for part in scored:
         launch.add_counts(counts, part["counts"])
-    ended = max(part["ended"] for part in scored)
-    seconds = ended - min(part["began"] for part in scored)
+    seconds = time.time() - min(part["began"] for part in scored)
     complete = replace(
         report,
         counters=counts | counters,
-        seconds={"score": seconds, "audit": time.time() - ended},
+        seconds={"score": seconds},
         pairs_per_second=counts["pairs_scored"] / max(seconds, 1e-3),
         files=tuple(sorted((part["file"] for part in scored), key=lambda file: file["name"])),
     )

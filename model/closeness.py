@@ -24,6 +24,7 @@ import numpy as np
 from model.quality.ranking_metrics import measure_users
 
 OVERSAMPLING, POWER_ITERATIONS = 16, 6
+INVERTED_AT_ONCE = 2_048
 CHOOSING_USERS, CHOOSING_LAST, CHOOSING_TITLES = 4_000, 5, 5_000
 
 
@@ -142,13 +143,34 @@ def near_pairs(user: np.ndarray, title: np.ndarray, titles: int, settings: Close
 
 
 def predictor(pairs: np.ndarray, l2: float) -> np.ndarray:
-    """B of G: `float[titles, titles]`, of the type of `pairs`, with a zero diagonal."""
-    regular = pairs.copy()
-    regular[np.diag_indices(len(regular))] += l2
-    matrix = np.linalg.inv(regular)
-    matrix /= -np.diag(matrix).copy()
-    matrix[np.diag_indices(len(matrix))] = 0
-    return matrix
+    """B of G: `float[titles, titles]`, with a zero diagonal, in place of `pairs`."""
+    pairs[np.diag_indices(len(pairs))] += l2
+    invert(pairs)
+    pairs /= -np.diag(pairs).copy()
+    pairs[np.diag_indices(len(pairs))] = 0
+    return pairs
+
+
+def invert(matrix: np.ndarray) -> None:
+    """Invert a symmetric matrix, `float[n, n]`, in place; its leading quarters must have inverses, as positive ones do.
+
+    By halves: with A, B, C its quarters and S = C - B'A^-1 B, the inverse has S^-1 below and `-A^-1 B S^-1` beside it.
+    That is half the arithmetic of a general inverse, all of it products, and 3/4 n^2 numbers beside the matrix and not
+    4 n^2.
+    """
+    size = len(matrix)
+    if size <= INVERTED_AT_ONCE:
+        matrix[:] = np.linalg.inv(matrix)
+        return
+    half = size // 2
+    first, beside, last = matrix[:half, :half], matrix[:half, half:], matrix[half:, half:]
+    invert(first)
+    solved = first @ beside
+    last -= beside.T @ solved
+    invert(last)
+    np.negative(solved @ last, out=beside)
+    first -= beside @ solved.T
+    matrix[half:, :half] = beside.T
 
 
 def factorize(matrix: np.ndarray, dimension: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

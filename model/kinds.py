@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
 
 from model.dense_recommender import DenseRecommender
 from model.dot_recommender import DotRecommender, DotWeights, Factors
@@ -62,6 +63,7 @@ def fit_kind(
         return Trained(DenseRecommender(fitted.weights), fitted.weights, fitted.history, fitted.parameters, settings)
     rating_settings = settings if isinstance(settings, RatingSettings) else settings.rating
     rating, history = fit_rating(train, validation, vocabulary, rating_settings, seed, logs / "rating", described)
+    tf.keras.backend.clear_session()  # which would keep the variables and what an optimizer has of them
     ratings = _factors_of(rating)
     relevance = ratings
     histories = histories_of(train, pa.array(vocabulary.users), pa.array(vocabulary.titles))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from model import closeness
 from model.closeness import (
     Closeness,
     Histories,
     choose,
     factorize,
     history_vectors,
+    invert,
     near_pairs,
     predictor,
     title_vectors,
@@ -55,6 +57,16 @@ def test_factors_are_the_best_of_their_rank() -> None:
     left, right = factorize(matrix, 10, seed=0)
     values = np.linalg.svd(matrix, compute_uv=False)
     assert np.linalg.norm(matrix - left @ right.T) == pytest.approx(np.sqrt((values[10:] ** 2).sum()), rel=1e-2)
+
+
+def test_inverting_by_halves_is_inverting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closeness, "INVERTED_AT_ONCE", 3)
+    rows = np.random.default_rng(6).standard_normal((40, 29))
+    for size in (1, 3, 4, 13, 29):
+        matrix = rows[:, :size].T @ rows[:, :size] + np.eye(size)
+        expected = np.linalg.inv(matrix)
+        invert(matrix)
+        np.testing.assert_allclose(matrix, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_a_rank_above_the_number_of_titles_is_exact() -> None:
