@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from beam_jobs import tables
 from beam_jobs.schema import USERS
 
-ROWS_A_FILE = 8_000_000
-"""Recommendations in one file at most: about 128 MiB of Parquet."""
+ROWS_A_FILE = 12_000_000
+"""Recommendations in one file at most: about 128 MiB of Parquet, at 10 bytes a row."""
 PAIRS_A_PART = 2_000_000_000
 """What one worker scores before its part is safe: minutes for a dense ranker, so that a lost machine costs little."""
 LEAST_PARTS = 64

@@ -18,12 +18,15 @@ from beam_jobs.ranker import open_ranker
 from beam_jobs.recommendations import Calls, Candidates, Selection, recommend
 from beam_jobs.run_report import RunReport, candidates_file
 from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, USERS
-from model.contract import MOVIE_TITLE, SEEN
+from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
 ROWS_A_BATCH = 1 << 18
 """Recommendations made, and written as a row group, at a time."""
 USERS_A_BATCH = (64, 1 << 14)
 """At least and at most."""
+
+SEARCHED = (USER_ID, "rank", "score")
+"""Columns of recommendations that readers select by."""
 
 Scored = dict[str, Any]
 """What became of a `part`: its `file`, as `beam_jobs.tables.describe` has it; `counts` by name; when it `began`, in
@@ -88,7 +91,11 @@ class _RankPart(beam.DoFn):
         began, counts = time.time(), dict[str, int]()
         path = files.join(partition_of(self._staged, self._report), part.file_name(self._report.run_id))
         file = tables.write_tables(
-            self._recommendations(part, counts), ENCODED_RECOMMENDATIONS, path, files.join(self._staged, "attempts")
+            self._recommendations(part, counts),
+            ENCODED_RECOMMENDATIONS,
+            path,
+            files.join(self._staged, "attempts"),
+            searched=SEARCHED,
         )
         launch.count(counts)
         yield {"part": part, "file": file, "counts": counts, "began": began}

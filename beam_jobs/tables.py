@@ -133,24 +133,31 @@ def write_table(table: pa.Table, path: str, row_group_size: int | None = None) -
         parquet.write_table(table, file, row_group_size=row_group_size)
 
 
-def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: str, attempts: str) -> dict[str, Any]:
+def write_tables(
+    tables: Iterable[pa.Table], schema: pa.Schema, path: str, attempts: str, searched: Sequence[str]
+) -> dict[str, Any]:
     """Write tables, a row group each, as one Parquet file that is there complete or not at all.
 
     Two workers may write the same file at once, one of them given up for lost: each writes under a name of its own in
     the folder `attempts`, on the same filesystem, and gives the file its name in the end.
 
-    Columns of strings may be dictionaries, which go into the file as they are; a reader finds strings.
+    Columns of strings may be dictionaries, which go into the file as they are; a reader finds strings. Of the columns
+    `searched` the file has least and greatest values, by which readers skip row groups.
 
     Returns:
       What `describe` says of the file.
     """
+    # Numbers of many values do not repeat; looking for it takes half of the time and a third more bytes.
+    repeating = [field.name for field in schema if not pa.types.is_floating(field.type)]
     attempt = join(attempts, uuid.uuid4().hex)
     for folder in (attempts, path.rpartition("/")[0]):
         make_folder(folder)
     with (
         FileSystems.create(attempt, compression_type=CompressionTypes.UNCOMPRESSED) as file,
         # The schema is not stored a second time as Arrow has it: with its dictionaries, readers would get those.
-        parquet.ParquetWriter(file, schema, compression="snappy", store_schema=False) as writer,
+        parquet.ParquetWriter(
+            file, schema, compression="snappy", store_schema=False, use_dictionary=repeating, write_statistics=searched
+        ) as writer,
     ):
         for table in tables:
             writer.write_table(table, row_group_size=max(1, table.num_rows))
