@@ -171,7 +171,7 @@ class DenseRecommender(Recommender):
 
         To be asked about some users: it takes as long as finding what they are recommended.
         """
-        title_rows, shape = self.prepare(candidates, k)
+        title_rows, shape = self.prepare(candidates, k, most_seen=tf.constant(0))
         if len(self._kernels) != NARROWED_LAYERS:
             return {"pairs": tf.fill(tf.shape(user_id), shape.count)}
         user_half, _, narrow, pays = self._search(title_rows, shape)

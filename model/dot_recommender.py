@@ -8,12 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from model.recommender import BlockScorer, ChunkScorer, Recommender, at_least, constant
+from model.dot_top_k import best, exact_scores, halve
+from model.recommender import BlockChooser, Recommender, Shape, ceil_div, constant
 
-SCORES_A_STEP = 1 << 19
-"""Scores of one block of users, 2 MiB: what a core's second-level cache holds."""
-USERS_A_STEP = (16, 512)
-"""At least, however many candidates, as a product with fewer rows waits for memory; at most, however few."""
+CANDIDATES_A_STEP = 24_576
+"""Candidates scored at once, at most."""
+CHUNK_MULTIPLE = 128
+"""Their number is a multiple, so that shapes, each of which is compiled, are few."""
+SCORES_A_STEP = 3 << 20
+"""Scores of one block of users at once."""
+USERS_A_STEP = (32, 64, 128, 256, 512)
+"""Users that a block may have."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,10 @@ class DotWeights:
 
 
 class DotRecommender(Recommender):
-    """Scores are products of vectors: hundreds of times cheaper a pair than dense layers."""
+    """Scores are products of vectors: hundreds of times cheaper a pair than dense layers.
+
+    Where titles are ranked by ratings, the scores of `recommend` are the ratings of `serving_default` to the bit.
+    """
 
     def __init__(self, weights: DotWeights) -> None:
         super().__init__(weights.user_ids, weights.movie_titles, weights.known)
@@ -71,37 +79,39 @@ class DotRecommender(Recommender):
 
     def rate(self, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """See `Recommender`."""
-        users = tf.gather(self._rating.user_vectors, user_rows)
-        titles = tf.gather(self._rating.title_vectors, title_rows)
-        ratings = tf.reduce_sum(users * titles, axis=1) + tf.gather(self._rating.title_bias, title_rows)
+        ratings = exact_scores(self._rating.users, user_rows, self._rating.titles, title_rows)
         return tf.clip_by_value(ratings, *self._rating_range)
 
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Recommender`: all candidates at once, for as many users as `SCORES_A_STEP` has room for."""
-        least, most = USERS_A_STEP
-        return tf.clip_by_value(SCORES_A_STEP // candidates, least, most), candidates
+        """See `Recommender`: all candidates at once or equal chunks of them."""
+        chunk = ceil_div(candidates, ceil_div(candidates, CANDIDATES_A_STEP))
+        chunk = ceil_div(chunk, CHUNK_MULTIPLE) * CHUNK_MULTIPLE
+        # A power of two, as each shape is compiled once.
+        sizes = tf.constant(USERS_A_STEP)
+        return tf.reduce_max(tf.where(sizes * chunk <= SCORES_A_STEP, sizes, USERS_A_STEP[0])), chunk
 
-    def scorer(self, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
-        """See `Recommender`; keeps the candidates' vectors, `float32[M, D]`."""
-        titles = tf.gather(self._relevance.title_vectors, title_rows)
-        bias = tf.gather(self._relevance.title_bias, title_rows)
-        user_vectors = self._relevance.user_vectors.read_value()
+    def chooser(self, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
+        """See `Recommender`; keeps the candidates' vectors, `float32[M, D + 1]`, and again in half precision."""
+        users = self._relevance.users.read_value()
+        k = tf.maximum(1, shape.depth)
+        unknown = title_rows == 0
+        # Titles unknown to the model tie, so that only the first of them can be among anyone's best.
+        first = tf.cumsum(tf.cast(unknown, tf.int32)) <= k + shape.most_seen
+        findable = (tf.range(tf.size(title_rows)) < shape.count) & (first | ~unknown)
+        candidates = halve(tf.gather(self._relevance.titles, title_rows), findable, shape.chunk)
 
-        def score_block(rows: tf.Tensor) -> ChunkScorer:
-            users = tf.gather(user_vectors, at_least(2, rows, filler=0))
+        def choose(rows: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            scores, positions = best(tf.gather(users, rows), candidates, seen, shape.most_seen > 0, k)
+            return scores[:, : shape.depth], positions[:, : shape.depth]
 
-            def score_chunk(start: tf.Tensor) -> tf.Tensor:
-                scores = tf.matmul(users, titles[start : start + chunk], transpose_b=True)
-                return scores[:block] + bias[start : start + chunk]
-
-            return score_chunk
-
-        return score_block
+        return choose
 
 
 class _Variables(tf.Module):
+    """Tables whose last component, 1 of each user, is the bias."""
+
     def __init__(self, name: str, factors: Factors) -> None:
         super().__init__(name)
-        self.user_vectors = constant(f"{name}_user_vectors", factors.user_vectors)
-        self.title_vectors = constant(f"{name}_title_vectors", factors.title_vectors)
-        self.title_bias = constant(f"{name}_title_bias", factors.title_bias)
+        ones = np.ones(len(factors.user_vectors), np.float32)
+        self.users = constant(f"{name}_users", np.column_stack([factors.user_vectors, ones]))
+        self.titles = constant(f"{name}_titles", np.column_stack([factors.title_vectors, factors.title_bias]))

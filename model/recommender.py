@@ -63,6 +63,8 @@ class Shape:
     """Candidates that there are; what is beyond them in `title_rows` is padding, up to a multiple of `chunk`."""
     depth: tf.Tensor
     """Candidates that are kept of each user, at most `count`."""
+    most_seen: tf.Tensor
+    """Candidates that any one user has seen, at most."""
 
 
 class Recommender(tf.Module):
@@ -88,13 +90,13 @@ class Recommender(tf.Module):
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """How many users, and how many of so many candidates (at least 2), are scored by one step."""
 
-    def prepare(self, candidates: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, Shape]:
+    def prepare(self, candidates: tf.Tensor, k: tf.Tensor, most_seen: tf.Tensor) -> tuple[tf.Tensor, Shape]:
         """Rows of the candidates, `int32[M]`, padded to whole chunks, and the shape of a call for the k best."""
         count = tf.size(candidates)
         block, chunk = self.block_shape(tf.maximum(2, count))
         chunks = tf.maximum(1, ceil_div(count, chunk))
         title_rows = self.title_rows.lookup(at_least(chunk * chunks, candidates))
-        return title_rows, Shape(block, chunk, count, tf.minimum(k, count))
+        return title_rows, Shape(block, chunk, count, tf.minimum(k, count), most_seen)
 
     def chooser(self, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
         """What finds the best candidates, in rows `int32[M]`, of a block of users; here by scoring all of them.
@@ -111,13 +113,13 @@ class Recommender(tf.Module):
 
         return choose
 
-    @abstractmethod
     def scorer(self, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
-        """What scores users against the candidates in rows `int32[M]`.
+        """What scores users against the candidates in rows `int32[M]`; needed only where `chooser` is as it is here.
 
         It is made once a call: what it needs of tables and variables is read here, because reading them inside the
         loop over blocks would make TensorFlow run the blocks in turn.
         """
+        raise NotImplementedError
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
     def known_users(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -187,7 +189,8 @@ class Recommender(tf.Module):
             # What follows waits for the checks: run beside them, it would fail first and say less.
             user_id, k = tf.identity(user_id), tf.identity(k)
 
-        title_rows, shape = self.prepare(candidates, k)
+        most_seen = tf.reduce_max(tf.concat([[0], seen_row_splits[1:] - seen_row_splits[:-1]], axis=0))
+        title_rows, shape = self.prepare(candidates, k, tf.cast(most_seen, tf.int32))
         block, depth = shape.block, shape.depth
         choose = self.chooser(title_rows, shape)
 

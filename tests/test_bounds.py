@@ -123,7 +123,7 @@ def test_at_the_cut_an_equal_score_proves_nothing_and_equals_come_in_order_of_po
     reach = spread(embeddings, kernel, titles_half)
     bounds = narrowing._bounds(users_half, *upper_bound(users_half, reach, *layers), titles_half).numpy()
     order = np.argsort(-bounds, axis=1, kind="stable")
-    shape = Shape(*map(tf.constant, (2, count, count, depth)))
+    shape = Shape(*map(tf.constant, (2, count, count, depth, 0)))
 
     def found(score: np.ndarray) -> narrowing.Narrowed:
         """With every candidate of a user scored so."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import dot_recommender
+from model import dot_recommender, dot_top_k
 from model.dot_recommender import DotRecommender, DotWeights, Factors
 from tests import oracle
 
@@ -49,6 +51,13 @@ class Loaded:
         DotRecommender(made).save(folder)
         self.model = tf.saved_model.load(str(folder))
 
+    def ratings(self, users, titles):
+        """`float32[B, M]` by `serving_default`, every pair."""
+        served = self.model.signatures["serving_default"](
+            user_id=tf.constant(np.repeat(users, len(titles))), movie_title=tf.constant(np.tile(titles, len(users)))
+        )
+        return served["user_rating"].numpy().reshape(len(users), len(titles))
+
     def recommend(self, users, titles, seen, k):
         answer = self.model.signatures["recommend"](
             user_id=tf.constant(users, tf.string, [len(users)]),
@@ -62,12 +71,29 @@ class Loaded:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
-    """One whose scores tie, and the same in blocks of two users."""
-    made = weights(random_factors(0, whole=True), random_factors(1))
-    models = [Loaded(made, tmp_path_factory.mktemp("model"))]
+    """One whose scores tie, in `both_sizes`."""
+    return both_sizes(weights(random_factors(0, whole=True), random_factors(1)), tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def near(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
+    """Ranks by ratings that half precision cannot tell apart, far from 0 and of titles of many lengths; likewise."""
+    rng = np.random.default_rng(3)
+    drawn = random_factors(3)
+    lengths = rng.choice([0.1, 1, 30], TITLES + 1)[:, None]
+    titles = (drawn.title_vectors[rng.integers(0, 3, TITLES + 1)] + 1e-4 * drawn.title_vectors) * lengths + 5
+    factors = Factors(drawn.user_vectors, titles.astype(np.float32), 100 + drawn.title_bias * np.float32(1e-4))
+    return both_sizes(weights(factors, factors), tmp_path_factory)
+
+
+def both_sizes(made: DotWeights, folders: pytest.TempPathFactory) -> list[Loaded]:
+    """A model as it is, and in blocks of two users, chunks of 128 candidates and steps of three pairs."""
+    models = [Loaded(made, folders.mktemp("model"))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dot_recommender, "USERS_A_STEP", (2, 2))
-        models.append(Loaded(made, tmp_path_factory.mktemp("model")))
+        patch.setattr(dot_recommender, "USERS_A_STEP", (2,))
+        patch.setattr(dot_recommender, "CANDIDATES_A_STEP", 128)
+        patch.setattr(dot_top_k, "PAIRS_A_STEP", 3)
+        models.append(Loaded(made, folders.mktemp("model")))
     return models
 
 
@@ -101,10 +127,8 @@ def test_ratings_of_the_recommended_are_those_of_the_pairs(models: list[Loaded])
     expected = np.clip(values(models[0].weights.rating, users, titles), -1, 1)
     for b, place in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1)):
         assert rated[b, place] == pytest.approx(expected[b, index[b, place]], abs=1e-5)
-    served = signatures["serving_default"](
-        user_id=tf.constant(np.repeat(users, 4)), movie_title=tf.constant(np.tile(titles, 3))
-    )["user_rating"].numpy()
-    np.testing.assert_allclose(served, expected.ravel(), atol=1e-5)
+    served = models[0].ratings(users, titles)
+    np.testing.assert_allclose(served, expected, atol=1e-5)
     assert (np.abs(served) == 1).any()
 
 
@@ -113,10 +137,8 @@ def test_where_titles_are_ranked_by_rating_the_best_do_not_tie_at_the_end_of_the
     model = Loaded(weights(factors, factors), tmp_path)
     users, titles = [f"u{i}" for i in range(USERS)], [f"t{i}" for i in range(TITLES)]
     _, score = model.recommend(users, titles, [[]] * USERS, TITLES)
-    served = model.model.signatures["serving_default"](
-        user_id=tf.constant(np.repeat(users, TITLES)), movie_title=tf.constant(np.tile(titles, USERS))
-    )["user_rating"].numpy()
-    np.testing.assert_allclose(score, -np.sort(-served.reshape(USERS, TITLES)), atol=1e-5)
+    served = model.ratings(users, titles)
+    assert score.tolist() == (-np.sort(-served)).tolist()
     assert score.max() > 1
 
 
@@ -124,3 +146,90 @@ def test_many_equal_titles_come_in_order(models: list[Loaded]) -> None:
     index, score = models[0].recommend(["u1"], [f"new {i}" for i in range(70_000)], [[0, 2]], 4)
     assert index.tolist() == [[1, 3, 4, 5]]
     assert len(set(score[0].tolist())) == 1
+
+
+def many(seed: int, users: int, titles: int) -> tuple[list[str], list[str], list[list[int]]]:
+    """A request in which every title occurs often, some are unknown, and some users have seen most of them."""
+    rng = np.random.default_rng(seed)
+    names = [f"t{i}" if i < TITLES else f"new {i}" for i in rng.integers(0, TITLES + 2, titles)]
+    shares = rng.choice([0, 0.01, 0.9], users)
+    seen = [rng.choice(titles, int(share * titles)).tolist() for share in shares]
+    return [f"u{i}" if i < USERS else "stranger" for i in rng.integers(0, USERS + 1, users)], names, seen
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("k", [1, 7, 60, 300, 699, 701])
+@pytest.mark.parametrize("which", ["models", "near"])
+def test_many_candidates_equal_brute_force(request: pytest.FixtureRequest, which: str, k: int, number: int) -> None:
+    model = request.getfixturevalue(which)[number]
+    users, titles, seen = many(k, 5, 700)
+    index, score = model.recommend(users, titles, seen, k)
+    # Ratings where they are scores, with their very bits.
+    expected = model.ratings(users, titles) if which == "near" else values(model.weights.relevance, users, titles)
+    for b, best in enumerate(oracle.best(expected, seen, k)):
+        missing = k - len(best)
+        assert index[b].tolist() == best + [-1] * missing
+        assert score[b].tolist() == expected[b, best].tolist() + [-np.inf] * missing
+
+
+def test_half_precision_cannot_tell_the_near_apart(near: list[Loaded]) -> None:
+    """Else the test above says little."""
+    titles = near[0].weights.relevance.title_vectors
+    assert len(np.unique(titles, axis=0)) == TITLES + 1
+    assert len(np.unique(tf.cast(titles, tf.bfloat16).numpy().astype(np.float32), axis=0)) < TITLES + 1
+
+
+@pytest.mark.parametrize(("dimension", "size"), [(3, 1e-3), (40, 1.0), (97, 1e3)])
+def test_the_error_of_approximate_scores_is_within_its_bound(dimension: int, size: float) -> None:
+    rng = np.random.default_rng(dimension)
+    titles = (rng.normal(size=(256, dimension)) * rng.choice([0.01, 1, 5], (256, 1)) + size).astype(np.float32)
+    users = np.column_stack([rng.normal(size=(32, dimension - 1)) * size, np.ones(32)]).astype(np.float32)
+    candidates = dot_top_k.halve(tf.constant(titles), tf.fill([256], True), tf.constant(128))
+    bound = dot_top_k._error(tf.constant(users), candidates.norms).numpy()
+    exact = users.astype(np.float64) @ (titles.astype(np.float64) - candidates.centre.numpy()).T
+    approximate = tf.function(dot_top_k._approximate, jit_compile=True)
+    found = [approximate(tf.constant(users), half, tf.zeros([1, 1])) for half in candidates.halves]
+    error = np.abs(np.concatenate(found, axis=1) - exact).max(axis=1)
+    assert (error <= bound).all()
+    assert (error > bound / 100).all()
+
+
+def test_a_users_list_does_not_depend_on_who_stands_beside_it(near: list[Loaded]) -> None:
+    users, titles, seen = many(11, 40, 300)
+    together = near[0].recommend(users, titles, seen, 9)
+    order = np.random.default_rng(0).permutation(len(users))
+    shuffled = near[0].recommend([users[b] for b in order], titles, [seen[b] for b in order], 9)
+    small = near[1].recommend(users, titles, seen, 9)
+    for one, other, of_small in zip(together, shuffled, small, strict=True):
+        assert one[order].tolist() == other.tolist()
+        assert one.tolist() == of_small.tolist()
+    for b in range(3):
+        index, score = near[0].recommend([users[b]], titles, [seen[b]], 9)
+        assert (index[0].tolist(), score[0].tolist()) == (together[0][b].tolist(), together[1][b].tolist())
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    factors = random_factors(7)
+    Loaded(weights(factors, factors), tmp_path / "model")
+    script = (
+        "import sys, tensorflow as tf\n"
+        "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))\n"
+        "tf.config.threading.set_inter_op_parallelism_threads(int(sys.argv[2]))\n"
+        "model = tf.saved_model.load(sys.argv[1])\n"
+        "users, titles = ['u%d' % (i % 9) for i in range(700)], ['t%d' % (i % 13) for i in range(3000)]\n"
+        "best = model.signatures['recommend'](user_id=tf.constant(users), candidates=tf.constant(titles),\n"
+        "    seen_values=tf.range(700), seen_row_splits=tf.range(701, dtype=tf.int64), k=tf.constant(30))\n"
+        "print(best['index'].numpy().tolist(), best['score'].numpy().tolist())"
+    )
+    one, two = (
+        subprocess.run(
+            [sys.executable, "-I", "-c", script, tmp_path / "model", threads],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    )
+    assert len(one) > 100_000
+    assert one == two
