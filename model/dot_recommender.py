@@ -65,7 +65,7 @@ class DotWeights:
 
 
 class DotRecommender(Recommender):
-    """Scores are products of vectors: hundreds of times cheaper a pair than dense layers.
+    """Scores are products of vectors: some sixty times cheaper a pair than the dense layers of the article.
 
     Where titles are ranked by ratings, the scores of `recommend` are the ratings of `serving_default` to the bit.
     """
