@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +54,15 @@ def install(folder: Path = FOLDER) -> Path:
     return python
 
 
-def run(python: Path, script: str, *args: object, flags: Sequence[str] = ()) -> dict[str, Any]:
+def run(python: Path, script: str, *args: object, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What a script of this folder prints as its last line, JSON; run by the peers' Python.
 
     Raises:
       RuntimeError: it failed, with the last lines that it printed.
     """
-    command = [str(python), *flags, str(Path(__file__).with_name(script)), *map(str, args)]
+    command = [str(python), str(Path(__file__).with_name(script)), *map(str, args)]
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment | dict(variables or {}))
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
         raise RuntimeError(f"{script} failed:\n{last}")
