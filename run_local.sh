@@ -12,7 +12,7 @@ usage() {
   cat <<'END'
 usage: ./run_local.sh [flags]        set up on first use, then the whole flow: train, prepare, score, publish, show
        ./run_local.sh test [args]    set up on first use, then the tests (args go to pytest)
-       ./run_local.sh bench [args]   set up on first use, then the benchmarks
+       ./run_local.sh bench [args]   set up on first use, then the benchmarks (bench --help)
 
   --dataset D          sample (the default), movielens/100k-ratings, a MovieLens folder or zip, Parquet or CSV files
   --columns A=B,..     names of columns in Parquet or CSV files where they differ

@@ -1,12 +1,13 @@
-"""Run the benchmarks: `./run_local.sh bench [pairs | scale]`; `pairs` where none is named."""
+"""Run the benchmarks: `./run_local.sh bench [NAME ..]`."""
 
 import sys
 
-from tests.benchmarks import against_run_inference, scale
+from model.cli import InputError
+from tests.benchmarks.command import main
 
-BENCHMARKS = {"pairs": against_run_inference.main, "scale": scale.main}
-
-name, *rest = sys.argv[1:] or ["pairs"]
-if name not in BENCHMARKS:
-    name, rest = "pairs", sys.argv[1:]
-sys.exit(BENCHMARKS[name](rest))
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,31 +1,23 @@
-"""What the benchmarks run on: a model of random weights, users with histories, and candidates."""
+"""What the benchmarks run on: users with histories, candidates, and tables of them on disk."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import parquet
 
+from beam_jobs.parts import LEAST_PARTS
 from beam_jobs.schema import CANDIDATES, USERS
-from model.quiet import import_tensorflow
+from tests.benchmarks.models import make_model, titles
+from tests.benchmarks.sides import in_new_process
+
+__all__ = ["SEEN_A_USER", "TOP_N", "in_new_process", "make_candidates", "make_model", "make_users", "titles"]
 
 SEEN_A_USER, TOP_N = 100, 20
-
-
-def in_new_process(function: Callable[..., Any], *args: Any) -> Any:
-    """Call in a process of its own, so that neither side finds TensorFlow set up in the other's way."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *args).result()
-
-
-def titles(count: int) -> list[str]:
-    """Distinct titles."""
-    return [f"Title {number} (1990)" for number in range(count)]
+USERS_A_GROUP = (256, 8_192)
+"""Of a row group of a users table: at least, however few users there are, and at most."""
 
 
 def make_candidates(count: int) -> pa.Table:
@@ -35,38 +27,38 @@ def make_candidates(count: int) -> pa.Table:
 
 def make_users(count: int, title_count: int) -> pa.Table:
     """`beam_jobs.schema.USERS`, each with `SEEN_A_USER` titles seen, some of them repeatedly."""
-    seen = np.random.default_rng(1).integers(0, title_count, count * SEEN_A_USER)
-    splits = pa.array(np.arange(count + 1, dtype=np.int32) * SEEN_A_USER)
-    lists = pa.ListArray.from_arrays(splits, pa.array(titles(title_count)).take(pa.array(seen)))
-    return pa.table([pa.array([f"user {number}" for number in range(count)]), lists], schema=USERS)
+    return _some_users(0, count, pa.array(titles(title_count)), SEEN_A_USER).cast(USERS)
 
 
-def make_model(scratch: Path, user_count: int, title_count: int) -> None:
-    """The article's basic model with random weights in `scratch/model`: what it predicts is beside the point here."""
-    import_tensorflow()
-    from model.dense_recommender import DenseRecommender, RankerWeights
-    from model.export import export, model_version
+def users_file(folder: Path, count: int, title_count: int, seen: int = SEEN_A_USER) -> Path:
+    """The file of such a table, written where it is not there yet, a row group in memory at a time."""
+    path = folder / f"users-{count}-{title_count}-{seen}.parquet"
+    if path.exists():
+        return path
+    words = pa.array(titles(title_count))
+    least, most = USERS_A_GROUP
+    group = min(most, max(least, -(-count // (2 * LEAST_PARTS))))
+    with parquet.ParquetWriter(path, _some_users(0, 0, words, seen).schema, store_schema=False) as writer:
+        for first in range(0, count, group):
+            writer.write_table(_some_users(first, min(count, first + group), words, seen))
+    return path
 
-    rng = np.random.default_rng(0)
 
-    def draw(*shape: int) -> np.ndarray:
-        return (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
+def candidates_file(folder: Path, count: int) -> Path:
+    """The file of a candidates table, written where it is not there yet."""
+    path = folder / f"candidates-{count}.parquet"
+    if not path.exists():
+        parquet.write_table(make_candidates(count), path)
+    return path
 
-    weights = RankerWeights(
-        user_ids=[f"user {number}" for number in range(user_count)],
-        movie_titles=titles(title_count),
-        user_embedding=draw(user_count + 1, 32),
-        title_embedding=draw(title_count + 1, 32),
-        kernels=[draw(64, 256), draw(256, 64), draw(64, 1)],
-        biases=[draw(256), draw(64), draw(1)],
-        known=np.arange(user_count + 1) > 0,
+
+def _some_users(first: int, past: int, words: pa.Array, seen: int) -> pa.Table:
+    """Users `first` to `past`; what they have seen is a dictionary, as no memory holds it all as strings."""
+    drawn = np.random.default_rng([1, first]).integers(0, len(words), (past - first) * seen).astype(np.int32)
+    lists = pa.ListArray.from_arrays(
+        pa.array(np.arange(past - first + 1, dtype=np.int32) * seen),
+        pa.DictionaryArray.from_arrays(pa.array(drawn), words),
     )
-    folder = scratch / "model"
-    folder.mkdir()
-    description = {
-        "model_kind": "basic",
-        "score_kind": "rating",
-        "model_version": model_version("basic", weights),
-        "blessed": {"blessed": True, "why": ["It is a benchmark's."]},
-    }
-    export(DenseRecommender(weights), description, folder)
+    return pa.table(
+        [pa.array([f"user {number}" for number in range(first, past)], pa.string()), lists], names=USERS.names
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -71,3 +74,11 @@ def run(folder: str, users: pa.Table, titles: Sequence[str], top_n: int, output:
             | "To rows" >> beam.FlatMap(rows)
             | WriteToParquet(output, RECOMMENDATIONS, file_name_suffix=".parquet")
         )
+
+
+def timed_run(folder: str, users: pa.Table, titles: Sequence[str], top_n: int) -> float:
+    """Seconds of `run`, whose output is thrown away."""
+    with tempfile.TemporaryDirectory() as output:
+        began = time.perf_counter()
+        run(folder, users, titles, top_n, str(Path(output) / "rows"))
+        return time.perf_counter() - began

@@ -1,0 +1,151 @@
+"""The models that are measured: dense layers trained or drawn at random, and products of vectors."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.quiet import import_tensorflow
+from tests.benchmarks.sides import in_new_process
+
+if TYPE_CHECKING:
+    from model.dense_recommender import RankerWeights
+    from model.recommender import Recommender, Weights
+
+FACTORS, RATING_FACTORS = 96, 41
+"""Components of the vectors of a relevance ranker, by which it ranks and by which it predicts ratings."""
+NOISE = 0.1
+"""Of the deviation of trained vectors of titles, added where they serve a second time: else titles would tie."""
+
+
+def titles(count: int) -> list[str]:
+    """Distinct titles."""
+    return [f"Title {number} (1990)" for number in range(count)]
+
+
+def folder_of(make: Callable[..., None], scratch: Path, *sizes: int) -> Path:
+    """The folder of the model that `make(folder, *sizes)` makes, in a process of its own, where it is not there yet."""
+    folder = scratch / "-".join([make.__name__, *map(str, sizes)])
+    if not folder.exists():
+        in_new_process(make, folder, *sizes)
+    return folder / "model"
+
+
+def make_model(scratch: Path, user_count: int, title_count: int) -> None:
+    """The article's basic model with random weights in `scratch/model`: the worst case, as bounds prove nothing."""
+    import_tensorflow()
+    from model.dense_recommender import DenseRecommender, RankerWeights
+
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
+
+    weights = RankerWeights(
+        user_ids=_users(user_count),
+        movie_titles=titles(title_count),
+        user_embedding=draw(user_count + 1, 32),
+        title_embedding=draw(title_count + 1, 32),
+        kernels=[draw(64, 256), draw(256, 64), draw(64, 1)],
+        biases=[draw(256), draw(64), draw(1)],
+        known=np.arange(user_count + 1) > 0,
+    )
+    _export(DenseRecommender(weights), "basic", "rating", weights, scratch)
+
+
+def make_trained(scratch: Path, user_count: int, title_count: int) -> None:
+    """The article's basic model trained on the sample; its users serve in turn for as many as there are to be."""
+    import_tensorflow()
+    from model.dense_recommender import DenseRecommender, RankerWeights
+
+    fitted = _fit()
+    titles_embedding = _in_turn(fitted.title_embedding, title_count)
+    again = np.arange(title_count + 1) >= len(fitted.title_embedding)
+    noise = (
+        np.random.default_rng(0).normal(size=titles_embedding.shape) * NOISE * fitted.title_embedding[1:].std(axis=0)
+    )
+    titles_embedding[again] += noise[again].astype(np.float32)
+    weights = RankerWeights(
+        user_ids=_users(user_count),
+        movie_titles=titles(title_count),
+        user_embedding=_in_turn(fitted.user_embedding, user_count),
+        title_embedding=titles_embedding,
+        kernels=fitted.kernels,
+        biases=fitted.biases,
+        known=np.arange(user_count + 1) > 0,
+    )
+    _export(DenseRecommender(weights), "basic", "rating", weights, scratch)
+
+
+def make_dot(scratch: Path, user_count: int, title_count: int) -> None:
+    """A relevance ranker of random vectors, `FACTORS` and `RATING_FACTORS` long."""
+    import_tensorflow()
+    from model.dot_recommender import DotRecommender, DotWeights, Factors
+
+    relevance, rating = (
+        Factors(_draw(user_count + 1, size, 0), _draw(title_count + 1, size, 1), np.zeros(title_count + 1, np.float32))
+        for size in (FACTORS, RATING_FACTORS)
+    )
+    known = np.arange(user_count + 1) > 0
+    weights = DotWeights(_users(user_count), titles(title_count), relevance, rating, (1.0, 5.0), known)
+    _export(DotRecommender(weights), "relevance", "relevance", weights, scratch)
+
+
+def make_vectors(scratch: Path, user_count: int, title_count: int, factors: int) -> None:
+    """A ranker by products of random vectors, which are beside it as `users.npy` and `titles.npy` without row 0."""
+    import_tensorflow()
+    from model.dot_recommender import DotRecommender, DotWeights, Factors
+
+    users, items = _draw(user_count + 1, factors, 0), _draw(title_count + 1, factors, 1)
+    both = Factors(users, items, np.zeros(title_count + 1, np.float32))
+    known = np.arange(user_count + 1) > 0
+    weights = DotWeights(_users(user_count), titles(title_count), both, both, (1.0, 5.0), known)
+    _export(DotRecommender(weights), "rating", "rating", weights, scratch)
+    np.save(scratch / "users.npy", users[1:])
+    np.save(scratch / "titles.npy", items[1:])
+
+
+def _fit() -> RankerWeights:
+    """With the settings of `--model basic`, on all interactions of the sample; what it prints goes nowhere."""
+    from model.datasets.sample import read_sample
+    from model.fitting import Vocabulary, fit
+    from model.hyperparameters import MODELS, Hyperparameters
+
+    sample, settings = read_sample(), MODELS["basic"]
+    assert isinstance(settings, Hyperparameters)
+    with tempfile.TemporaryDirectory() as logs, contextlib.redirect_stdout(io.StringIO()):
+        return fit(sample, sample.slice(0, 0), Vocabulary.of(sample), settings, 0, Path(logs)).weights
+
+
+def _in_turn(table: np.ndarray, count: int) -> np.ndarray:
+    """`[count + 1, D]`: row 0, and then the other rows again and again."""
+    return np.concatenate([table[:1], table[1 + np.arange(count) % (len(table) - 1)]])
+
+
+def _draw(rows: int, size: int, seed: int) -> np.ndarray:
+    """Vectors whose products are about 1."""
+    return np.random.default_rng(seed).standard_normal((rows, size), np.float32) / np.float32(size**0.25)
+
+
+def _users(count: int) -> list[str]:
+    return [f"user {number}" for number in range(count)]
+
+
+def _export(recommender: Recommender, kind: str, score_kind: str, weights: Weights, scratch: Path) -> None:
+    from model.export import export, model_version
+
+    folder = scratch / "model"
+    folder.mkdir(parents=True)
+    description = {
+        "model_kind": kind,
+        "score_kind": score_kind,
+        "model_version": model_version(kind, weights),
+        "blessed": {"blessed": True, "why": ["It is a benchmark's."]},
+    }
+    export(recommender, description, folder)

@@ -1,0 +1,62 @@
+"""What is written first in TensorFlow, on models and vectors of the same shapes."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.quiet import import_tensorflow
+
+USERS_A_BLOCK = 512
+"""That TFRS's brute force is asked for at once."""
+BATCH = 65_536
+"""Pairs; Keras's default of 32 is a thousand times slower."""
+
+
+def brute_force(vectors: Path, users: int, k: int, seconds: float) -> tuple[float, np.ndarray]:
+    """Pairs a second of TFRS's `BruteForce` in a compiled function, with all of TensorFlow's threads; first answers."""
+    tf = import_tensorflow()
+    import tensorflow_recommenders as tfrs
+
+    queries, titles = (np.load(vectors / name) for name in ("users.npy", "titles.npy"))
+    index = tfrs.layers.factorized_top_k.BruteForce(k=k)
+    index.index(tf.constant(titles))
+    call = tf.function(lambda block: index(block, k=k))
+    blocks = [tf.constant(queries[first : first + USERS_A_BLOCK]) for first in range(0, users, USERS_A_BLOCK)]
+
+    def run() -> None:
+        for block in blocks:
+            call(block)[1].numpy()
+
+    first = call(blocks[0])[1].numpy()[:64]
+    return users * len(titles) / _median_seconds(run, seconds), first
+
+
+def keras_predict(users: int, titles: int, seconds: float) -> float:
+    """Pairs a second of `predict` of the article's layers on every pair of some users, in memory, embeddings by row."""
+    tf = import_tensorflow()
+    inputs = [tf.keras.Input([], dtype=tf.int32, name=name) for name in ("user", "title")]
+    towers = [tf.keras.layers.Embedding(size + 1, 32)(row) for size, row in zip((users, titles), inputs, strict=True)]
+    hidden: Any = tf.keras.layers.Concatenate()(towers)
+    for units in (256, 64):
+        hidden = tf.keras.layers.Dense(units, activation="relu")(hidden)
+    network = tf.keras.Model(inputs, tf.keras.layers.Dense(1)(hidden))
+    pairs = [np.repeat(np.arange(users), titles), np.tile(np.arange(titles), users)]
+    taken = _median_seconds(lambda: network.predict(pairs, batch_size=BATCH, verbose=0), seconds)
+    return users * titles / taken
+
+
+def _median_seconds(call: Callable[[], Any], seconds: float) -> float:
+    """Of a call, over as many as fit and three at least, after one that is not timed."""
+    call()
+    taken: list[float] = []
+    while sum(taken) < seconds or len(taken) < 3:
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)

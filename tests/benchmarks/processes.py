@@ -1,0 +1,57 @@
+"""What a second core is worth, in a process or a thread of its own, and how long the command takes to begin.
+
+./run_local.sh bench processes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tests.benchmarks import commands, models, pairs
+from tests.benchmarks.outcome import Floor, Outcome, Table
+from tests.benchmarks.setting import Setting, cores
+from tests.benchmarks.sides import in_turn, slope
+
+TITLES = 1_700
+SPEEDUP, SPEEDUP_REACH = 1.8, 1.95
+START, START_REACH = 20.0, 8.0
+"""Seconds."""
+
+
+def measure(setting: Setting) -> Outcome:
+    """Slopes of the whole command with dense layers, trained weights: one core, two processes, two threads."""
+    users = setting.size((8_000, 40_000), (300, 1_200))
+    model = models.folder_of(models.make_trained, setting.scratch, users[1], TITLES)
+    count = min(2, len(cores()))
+    ways = {
+        "one process on one core": commands.Command.processes(1),
+        f"{count} processes": commands.Command.processes(count),
+        f"{count} threads of one process": commands.Command.threads(count),
+    }
+    starts: dict[str, list[float]] = {name: [] for name in ways}
+
+    def runs_of(name: str) -> Callable[[], Sequence[float]]:
+        def run() -> list[float]:
+            done = [commands.run(job, ways[name], cores()) for job in pairs.jobs(setting, model, users, TITLES)]
+            starts[name] += [each.watched.first_file for each in done]
+            return [each.watched.seconds for each in done]
+
+        return run
+
+    seconds = in_turn({name: runs_of(name) for name in ways}, setting.turns)
+    rates = {name: TITLES * slope(users, taken) for name, taken in seconds.items()}
+    one, two, threads = rates
+    first = {name: min(found) for name, found in starts.items()}
+    rows = [
+        [name, f"{rate / 1e6:.2f}", f"{rate / rates[one]:.2f}x", f"{first[name]:.1f}"] for name, rate in rates.items()
+    ]
+    return Outcome(
+        [Table([f"dense layers, {users[0]:,} to {users[1]:,} users", "M pairs/s", "speed-up", "first rows, s"], rows)],
+        {"pairs_a_second": rates, "seconds_to_first_rows": first, "seconds": seconds},
+        [
+            Floor(f"{two} against one", rates[two] / rates[one], SPEEDUP, SPEEDUP_REACH),
+            Floor(f"{threads} against one", rates[threads] / rates[one], SPEEDUP, SPEEDUP_REACH),
+            Floor(f"from command to first rows on disk, {two}", first[two], START, START_REACH, " s", at_most=True),
+        ],
+        notes=["First rows: the first part, scored and written, seen in the output folder; looked for every 50 ms."],
+    )
