@@ -9,6 +9,8 @@ MOVIE_TITLE = "movie_title"
 USER_RATING = "user_rating"
 TIMESTAMP = "timestamp"
 SEEN = "seen"
+USER_VECTOR = "user_vector"
+KNOWN = "known"
 
 MODEL_FILE = "model.json"
 """Written last into a model's folder; describes the SavedModel beside it."""
@@ -18,6 +20,12 @@ CARD_FILE = "model_card.html"
 
 TRAINING_FOLDER = "training"
 """History, learning curve and TensorBoard logs, inside the model's folder but no part of the SavedModel."""
+
+USER_VECTORS_FOLDER = "user_vectors"
+"""The vectors of users as Parquet, inside the folder of a model that does not hold them; no part of the SavedModel."""
+
+VECTORS_OF = "vectors_of"
+"""In the metadata of a Parquet file with vectors of users: the version of the model that they are of."""
 
 SERVING_SIGNATURE = "serving_default"
 """`user_id: string[B]`, `movie_title: string[B]` -> `user_rating: float32[B]`."""
@@ -33,15 +41,34 @@ RATE_SIGNATURE = "rate_recommended"
 """`user_id: string[B]`, `candidates: string[M]`, `index: int32[B, k]` as `recommend` returned it -> `user_rating:
 float32[B, k]`, the predicted rating of each; of an index of -1 it means nothing."""
 
+RECOMMEND_VECTORS_SIGNATURE = "recommend_vectors"
+"""As `recommend`, with `user_vector: float32[B, W]` in place of `user_id`."""
+
+RATE_VECTORS_SIGNATURE = "rate_recommended_vectors"
+"""As `rate_recommended`, with `user_vector: float32[B, W]` in place of `user_id`."""
+
+UNKNOWN_USER_SIGNATURE = "unknown_user"
+"""Nothing -> `user_vector: float32[1, W]`, what stands for users without a vector of their own."""
+
 SIGNATURES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     SERVING_SIGNATURE: (frozenset({USER_ID, MOVIE_TITLE}), frozenset({USER_RATING})),
     RECOMMEND_SIGNATURE: (
         frozenset({USER_ID, "candidates", "seen_values", "seen_row_splits", "k"}),
         frozenset({"index", "score"}),
     ),
-    KNOWN_SIGNATURE: (frozenset({USER_ID}), frozenset({"known"})),
+    KNOWN_SIGNATURE: (frozenset({USER_ID}), frozenset({KNOWN})),
     RATE_SIGNATURE: (frozenset({USER_ID, "candidates", "index"}), frozenset({USER_RATING})),
 }
 """Input and output names of each signature."""
+
+VECTOR_SIGNATURES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    RECOMMEND_VECTORS_SIGNATURE: (
+        frozenset({USER_VECTOR, "candidates", "seen_values", "seen_row_splits", "k"}),
+        frozenset({"index", "score"}),
+    ),
+    RATE_VECTORS_SIGNATURE: (frozenset({USER_VECTOR, "candidates", "index"}), frozenset({USER_RATING})),
+    UNKNOWN_USER_SIGNATURE: (frozenset(), frozenset({USER_VECTOR})),
+}
+"""Likewise, of those that are needed where users come with their vectors."""
 
 SCORE_KINDS = ("rating", "relevance")

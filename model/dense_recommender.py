@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from model.recommender import (
     ChunkScorer,
     Recommender,
     Shape,
+    UserTables,
     all_scores,
     at_least,
     ceil_div,
@@ -65,6 +66,15 @@ class RankerWeights:
     known: np.ndarray
     """`bool[users + 1]`: whether the row was trained on any interaction."""
 
+    @property
+    def user_tables(self) -> Sequence[np.ndarray]:
+        """See `model.recommender.Weights`."""
+        return [self.user_embedding]
+
+    def without_users(self) -> RankerWeights:
+        """See `model.recommender.Weights`."""
+        return replace(self, user_ids=[], user_embedding=self.user_embedding[:1], known=self.known[:1])
+
     def arrays(self) -> Iterator[np.ndarray]:
         """All that the model computes with, always in the same order."""
         yield from (self.user_embedding, self.title_embedding, *self.kernels, *self.biases, self.known)
@@ -90,7 +100,7 @@ class DenseRecommender(Recommender):
     (see `model.bounds`) costs a tenth of a score; the candidates with the highest bounds are scored, and where the
     highest bound left out is less than the worst of the k best scores, they are the best, to the bit. Users of whom
     that is not so get all candidates scored. Whether bounds are used at all is tried once a call, on a block of users
-    spread over the vocabulary: with random weights they prove nothing.
+    spread over the tables: with random weights they prove nothing.
 
     The layers are compiled by XLA, once a process and shape: a user at a time, so that what passes from layer to layer
     stays in the cache.
@@ -101,8 +111,7 @@ class DenseRecommender(Recommender):
     """
 
     def __init__(self, weights: RankerWeights) -> None:
-        super().__init__(weights.user_ids, weights.movie_titles, weights.known)
-        self._user_embedding = constant("user_embedding", weights.user_embedding)
+        super().__init__(weights.user_ids, weights.movie_titles, weights.known, weights.user_tables)
         self._title_embedding = constant("title_embedding", weights.title_embedding)
         dimension = weights.user_embedding.shape[1]
         self._user_kernel = constant("user_kernel", weights.kernels[0][:dimension])
@@ -111,7 +120,7 @@ class DenseRecommender(Recommender):
         self._kernels = [constant(f"kernel_{i}", kernel) for i, kernel in enumerate(weights.kernels[1:], 2)]
         self._biases = [constant(f"bias_{i}", bias) for i, bias in enumerate(weights.biases[1:], 2)]
 
-    def rate(self, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
+    def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """See `Recommender`."""
         pairs = tf.size(user_rows)
         # A power of two: each size is compiled once, and sizes are many.
@@ -120,7 +129,7 @@ class DenseRecommender(Recommender):
         )
         size = tf.bitwise.left_shift(1, steps)
         user_rows, title_rows = at_least(size, user_rows, filler=0), at_least(size, title_rows, filler=0)
-        user_half = _dense(tf.gather(self._user_embedding, user_rows), self._user_kernel, self._first_bias)
+        user_half = _dense(tf.gather(users[0], user_rows), self._user_kernel, self._first_bias)
         return _score(user_half + self._title_half(title_rows), *self._read_layers())[:pairs]
 
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -128,17 +137,17 @@ class DenseRecommender(Recommender):
         chunk = ceil_div(candidates, ceil_div(candidates, ROWS_A_STEP))
         return tf.constant(USERS_A_BLOCK), ceil_div(chunk, ROW_MULTIPLE) * ROW_MULTIPLE
 
-    def scorer(self, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
+    def scorer(self, users: UserTables, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
         """See `Recommender`; keeps the candidates' halves, `float32[M, H1]`."""
-        user_half = self._user_halves()
+        user_half = self._user_halves(users)
         score_users = self._score_users(self._title_half(title_rows), chunk)
         return lambda rows: score_users(user_half(rows))
 
-    def chooser(self, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
+    def chooser(self, users: UserTables, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
         """See `Recommender`; scores what bounds leave, where they pay."""
         if len(self._kernels) != NARROWED_LAYERS:
-            return super().chooser(title_rows, shape)
-        user_half, score_users, narrow, pays = self._search(title_rows, shape)
+            return super().chooser(users, title_rows, shape)
+        user_half, score_users, narrow, pays = self._search(users, title_rows, shape)
 
         def best_of_all(halves: tf.Tensor, seen: tf.Tensor) -> Best:
             best = tf.math.top_k(without(seen, all_scores(score_users(halves), shape)), shape.depth)
@@ -174,7 +183,7 @@ class DenseRecommender(Recommender):
         title_rows, shape = self.prepare(candidates, k, most_seen=tf.constant(0))
         if len(self._kernels) != NARROWED_LAYERS:
             return {"pairs": tf.fill(tf.shape(user_id), shape.count)}
-        user_half, _, narrow, pays = self._search(title_rows, shape)
+        user_half, _, narrow, pays = self._search(self.own_users(), title_rows, shape)
         blocks = ceil_div(tf.size(user_id), shape.block)
         rows = tf.reshape(self.user_rows.lookup(at_least(blocks * shape.block, user_id)), [blocks, shape.block])
         keep = kept(shape, ROW_MULTIPLE)
@@ -189,17 +198,17 @@ class DenseRecommender(Recommender):
         )
         return {"pairs": tf.reshape(pairs, [-1])[: tf.size(user_id)]}
 
-    def _search(self, title_rows: tf.Tensor, shape: Shape) -> _Search:
+    def _search(self, users: UserTables, title_rows: tf.Tensor, shape: Shape) -> _Search:
         """What a call of `recommend` finds the best with."""
         titles_half, layers = self._title_half(title_rows), self._read_layers()
         embeddings = tf.gather(self._title_embedding, title_rows[: shape.count])
         reach = spread(embeddings, self._title_kernel, titles_half[: shape.count])
         narrow = narrower(titles_half, reach, lambda hidden: _score(hidden, *layers), layers, shape, ROW_MULTIPLE)
-        user_half = self._user_halves()
-        users = self._user_embedding.shape[0]
+        user_half = self._user_halves(users)
+        there = tf.shape(users[0])[0]
 
         def pay() -> tf.Tensor:
-            sample = tf.range(shape.block) * tf.maximum(1, users // shape.block) % users
+            sample = tf.range(shape.block) * tf.maximum(1, there // shape.block) % there
             proven = narrow(user_half(sample), NOTHING_SEEN).proven
             return tf.reduce_mean(tf.cast(proven, tf.float32)) >= PAYS_FROM
 
@@ -207,10 +216,8 @@ class DenseRecommender(Recommender):
         pays = tf.cond(many, pay, lambda: False)
         return _Search(user_half, self._score_users(titles_half, shape.chunk), narrow, pays)
 
-    def _user_halves(self) -> UserHalf:
-        embedding, kernel, bias = (
-            variable.read_value() for variable in (self._user_embedding, self._user_kernel, self._first_bias)
-        )
+    def _user_halves(self, users: UserTables) -> UserHalf:
+        embedding, kernel, bias = users[0], self._user_kernel.read_value(), self._first_bias.read_value()
 
         def user_half(rows: tf.Tensor) -> tf.Tensor:
             at_least_two = at_least(2, rows, filler=0)

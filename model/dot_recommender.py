@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
 from model.dot_top_k import best, exact_scores, halve
-from model.recommender import BlockChooser, Recommender, Shape, ceil_div, constant
+from model.recommender import BlockChooser, Recommender, Shape, UserTables, ceil_div, constant
 
 CANDIDATES_A_STEP = 24_576
 """Candidates scored at once, at most."""
@@ -57,6 +57,26 @@ class DotWeights:
         """Whether scores are predicted ratings."""
         return self.relevance is self.rating
 
+    @property
+    def user_tables(self) -> Sequence[np.ndarray]:
+        """See `model.recommender.Weights`; the last component, 1, is for the titles' bias."""
+        factors = [self.relevance] if self.ranks_by_rating else [self.relevance, self.rating]
+        return [
+            np.column_stack([table.user_vectors, np.ones(len(table.user_vectors), np.float32)]) for table in factors
+        ]
+
+    def without_users(self) -> DotWeights:
+        """See `model.recommender.Weights`."""
+        rating = replace(self.rating, user_vectors=self.rating.user_vectors[:1])
+        relevance = replace(self.relevance, user_vectors=self.relevance.user_vectors[:1])
+        return replace(
+            self,
+            user_ids=[],
+            relevance=rating if self.ranks_by_rating else relevance,
+            rating=rating,
+            known=self.known[:1],
+        )
+
     def arrays(self) -> Iterator[np.ndarray]:
         """All that the model computes with, always in the same order."""
         for factors in (self.relevance, self.rating):
@@ -71,15 +91,15 @@ class DotRecommender(Recommender):
     """
 
     def __init__(self, weights: DotWeights) -> None:
-        super().__init__(weights.user_ids, weights.movie_titles, weights.known)
-        self._relevance = _Variables("relevance", weights.relevance)
-        self._rating = self._relevance if weights.ranks_by_rating else _Variables("rating", weights.rating)
+        super().__init__(weights.user_ids, weights.movie_titles, weights.known, weights.user_tables)
+        self._titles = _titles("relevance", weights.relevance)
+        self._rated_titles = self._titles if weights.ranks_by_rating else _titles("rating", weights.rating)
         # Brought to a range, the best titles would tie.
         self._rating_range = (-np.inf, np.inf) if weights.ranks_by_rating else weights.rating_range
 
-    def rate(self, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
+    def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """See `Recommender`."""
-        ratings = exact_scores(self._rating.users, user_rows, self._rating.titles, title_rows)
+        ratings = exact_scores(users[-1], user_rows, self._rated_titles, title_rows)
         return tf.clip_by_value(ratings, *self._rating_range)
 
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -90,28 +110,21 @@ class DotRecommender(Recommender):
         sizes = tf.constant(USERS_A_STEP)
         return tf.reduce_max(tf.where(sizes * chunk <= SCORES_A_STEP, sizes, USERS_A_STEP[0])), chunk
 
-    def chooser(self, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
+    def chooser(self, users: UserTables, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
         """See `Recommender`; keeps the candidates' vectors, `float32[M, D + 1]`, and again in half precision."""
-        users = self._relevance.users.read_value()
         k = tf.maximum(1, shape.depth)
         unknown = title_rows == 0
         # Titles unknown to the model tie, so that only the first of them can be among anyone's best.
         first = tf.cumsum(tf.cast(unknown, tf.int32)) <= k + shape.most_seen
         findable = (tf.range(tf.size(title_rows)) < shape.count) & (first | ~unknown)
-        candidates = halve(tf.gather(self._relevance.titles, title_rows), findable, shape.chunk)
+        candidates = halve(tf.gather(self._titles, title_rows), findable, shape.chunk)
 
         def choose(rows: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            scores, positions = best(tf.gather(users, rows), candidates, seen, shape.most_seen > 0, k)
+            scores, positions = best(tf.gather(users[0], rows), candidates, seen, shape.most_seen > 0, k)
             return scores[:, : shape.depth], positions[:, : shape.depth]
 
         return choose
 
 
-class _Variables(tf.Module):
-    """Tables whose last component, 1 of each user, is the bias."""
-
-    def __init__(self, name: str, factors: Factors) -> None:
-        super().__init__(name)
-        ones = np.ones(len(factors.user_vectors), np.float32)
-        self.users = constant(f"{name}_users", np.column_stack([factors.user_vectors, ones]))
-        self.titles = constant(f"{name}_titles", np.column_stack([factors.title_vectors, factors.title_bias]))
+def _titles(name: str, factors: Factors) -> tf.Variable:
+    return constant(f"{name}_titles", np.column_stack([factors.title_vectors, factors.title_bias]))

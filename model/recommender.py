@@ -12,13 +12,18 @@ import numpy as np
 import tensorflow as tf
 
 from model.contract import (
+    KNOWN,
     KNOWN_SIGNATURE,
     MOVIE_TITLE,
     RATE_SIGNATURE,
+    RATE_VECTORS_SIGNATURE,
     RECOMMEND_SIGNATURE,
+    RECOMMEND_VECTORS_SIGNATURE,
     SERVING_SIGNATURE,
+    UNKNOWN_USER_SIGNATURE,
     USER_ID,
     USER_RATING,
+    USER_VECTOR,
 )
 
 STEPS_IN_FLIGHT = 8
@@ -37,10 +42,24 @@ class Weights(Protocol):
     def movie_titles(self) -> Sequence[str]:
         """The vocabulary of titles."""
 
+    @property
+    def known(self) -> np.ndarray:
+        """`bool[users + 1]`: whether the row was trained on any interaction."""
+
+    @property
+    def user_tables(self) -> Sequence[np.ndarray]:
+        """All that the model knows of users: `float32[users + 1, ..]` each, as a `UserTables` of the recommender."""
+
+    def without_users(self) -> Weights:
+        """The same with nobody in the vocabulary of users; of the tables, row 0 stays."""
+
     def arrays(self) -> Iterator[np.ndarray]:
         """All that the model computes with, always in the same order."""
 
 
+UserTables = Sequence[tf.Tensor]
+"""`float32[users, ..]` each, the vectors of users: first what scores are made of, last what ratings are made of. The
+model's own, or tables of vectors that it was given; rows of users are rows of these."""
 ChunkScorer = Callable[[tf.Tensor], tf.Tensor]
 """The first position of a chunk of candidates -> `float32[block, chunk]`, the scores of a block's users."""
 BlockScorer = Callable[[tf.Tensor], ChunkScorer]
@@ -74,16 +93,24 @@ class Recommender(tf.Module):
       user_ids: the vocabulary of users; user i has row i + 1, and row 0 is for every other.
       movie_titles: likewise.
       known: `bool[users + 1]`, whether the row was trained on any interaction.
+      user_tables: what becomes `UserTables`, `float32[users + 1, ..]` each.
     """
 
-    def __init__(self, user_ids: Sequence[str], movie_titles: Sequence[str], known: np.ndarray) -> None:
+    def __init__(
+        self,
+        user_ids: Sequence[str],
+        movie_titles: Sequence[str],
+        known: np.ndarray,
+        user_tables: Sequence[np.ndarray],
+    ) -> None:
         super().__init__()
         self.user_rows = vocabulary(user_ids)
         self.title_rows = vocabulary(movie_titles)
         self._known = constant("known", known)
+        self._user_tables = [constant(f"user_table_{number}", table) for number, table in enumerate(user_tables, 1)]
 
     @abstractmethod
-    def rate(self, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
+    def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """Two `int32[B]` -> `float32[B]`, the predicted rating of each pair; B at least 2."""
 
     @abstractmethod
@@ -98,12 +125,12 @@ class Recommender(tf.Module):
         title_rows = self.title_rows.lookup(at_least(chunk * chunks, candidates))
         return title_rows, Shape(block, chunk, count, tf.minimum(k, count), most_seen)
 
-    def chooser(self, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
+    def chooser(self, users: UserTables, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
         """What finds the best candidates, in rows `int32[M]`, of a block of users; here by scoring all of them.
 
         It is made once a call, like `scorer`.
         """
-        score_block = self.scorer(title_rows, shape.block, shape.chunk)
+        score_block = self.scorer(users, title_rows, shape.block, shape.chunk)
 
         def choose(rows: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             scores = all_scores(score_block(rows), shape)
@@ -113,7 +140,7 @@ class Recommender(tf.Module):
 
         return choose
 
-    def scorer(self, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
+    def scorer(self, users: UserTables, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
         """What scores users against the candidates in rows `int32[M]`; needed only where `chooser` is as it is here.
 
         It is made once a call: what it needs of tables and variables is read here, because reading them inside the
@@ -121,10 +148,28 @@ class Recommender(tf.Module):
         """
         raise NotImplementedError
 
+    def own_users(self) -> UserTables:
+        """The tables that the model was made with, whose rows `user_rows` has."""
+        return [table.read_value() for table in self._user_tables]
+
+    def given_users(self, user_vector: tf.Tensor) -> tuple[UserTables, tf.Tensor]:
+        """`float32[B, W]`, W the width of all tables side by side -> tables, and rows of the B users in them.
+
+        Row 0 is the unknown user's, as in the model's own.
+        """
+        users = tf.range(1, 1 + tf.shape(user_vector)[0])
+        both = tf.concat([self.unknown_user()[USER_VECTOR], user_vector], axis=0)
+        return tf.split(both, [table.shape[1] for table in self._user_tables], axis=1), users
+
+    @tf.function(input_signature=[])
+    def unknown_user(self) -> dict[str, tf.Tensor]:
+        """`user_vector: float32[1, W]`, by which users that the model does not know are scored."""
+        return {USER_VECTOR: tf.concat([table[:1] for table in self._user_tables], axis=1)}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
     def known_users(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """`string[B]` -> `known: bool[B]`, whether the model was trained on interactions of the user."""
-        return {"known": tf.gather(self._known, self.user_rows.lookup(user_id))}
+        return {KNOWN: tf.gather(self._known, self.user_rows.lookup(user_id))}
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, "user_id"), tf.TensorSpec([None], tf.string, "movie_title")]
@@ -137,7 +182,7 @@ class Recommender(tf.Module):
         pairs = tf.size(user_id)
         user_rows = self.user_rows.lookup(at_least(2, user_id))
         title_rows = self.title_rows.lookup(at_least(2, movie_title))
-        return {USER_RATING: self.rate(user_rows, title_rows)[:pairs]}
+        return {USER_RATING: self.rate(self.own_users(), user_rows, title_rows)[:pairs]}
 
     @tf.function(
         input_signature=[
@@ -175,27 +220,60 @@ class Recommender(tf.Module):
         Raises:
           InvalidArgumentError: an argument is not as described.
         """
-        users, count = tf.size(user_id), tf.size(candidates)
+        rows = self.user_rows.lookup(user_id)
+        return self._recommend(self.own_users(), rows, candidates, seen_values, seen_row_splits, k)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.float32, "user_vector"),
+            tf.TensorSpec([None], tf.string, "candidates"),
+            tf.TensorSpec([None], tf.int32, "seen_values"),
+            tf.TensorSpec([None], tf.int64, "seen_row_splits"),
+            tf.TensorSpec([], tf.int32, "k"),
+        ]
+    )
+    def recommend_vectors(
+        self,
+        user_vector: tf.Tensor,
+        candidates: tf.Tensor,
+        seen_values: tf.Tensor,
+        seen_row_splits: tf.Tensor,
+        k: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """As `recommend`, to the bit, of users who come with their vectors, `float32[B, W]`."""
+        return self._recommend(*self.given_users(user_vector), candidates, seen_values, seen_row_splits, k)
+
+    def _recommend(
+        self,
+        users: UserTables,
+        user_rows: tf.Tensor,
+        candidates: tf.Tensor,
+        seen_values: tf.Tensor,
+        seen_row_splits: tf.Tensor,
+        k: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """As `recommend`, of users in the rows `int32[B]` of `users`."""
+        asked, count = tf.size(user_rows), tf.size(candidates)
         with tf.control_dependencies(
             [
                 tf.debugging.assert_non_negative(k, "k is negative"),
                 tf.debugging.assert_equal(
-                    tf.size(seen_row_splits), users + 1, "seen_row_splits is not one longer than user_id"
+                    tf.size(seen_row_splits), asked + 1, "seen_row_splits is not one longer than user_id or user_vector"
                 ),
                 tf.debugging.assert_non_negative(seen_values, "seen_values has a position that is negative"),
                 tf.debugging.assert_less(seen_values, count, "seen_values has a position past the last candidate"),
             ]
         ):
             # What follows waits for the checks: run beside them, it would fail first and say less.
-            user_id, k = tf.identity(user_id), tf.identity(k)
+            user_rows, k = tf.identity(user_rows), tf.identity(k)
 
         most_seen = tf.reduce_max(tf.concat([[0], seen_row_splits[1:] - seen_row_splits[:-1]], axis=0))
         title_rows, shape = self.prepare(candidates, k, tf.cast(most_seen, tf.int32))
         block, depth = shape.block, shape.depth
-        choose = self.chooser(title_rows, shape)
+        choose = self.chooser(users, title_rows, shape)
 
-        blocks = tf.maximum(1, ceil_div(users, block))
-        user_rows = self.user_rows.lookup(at_least(blocks * block, user_id))
+        blocks = tf.maximum(1, ceil_div(asked, block))
+        user_rows = at_least(blocks * block, user_rows, filler=0)
         seen_row_splits = at_least(blocks * block + 1, seen_row_splits, filler=seen_row_splits[-1])
 
         def best_of_block(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -212,8 +290,8 @@ class Recommender(tf.Module):
             parallel_iterations=STEPS_IN_FLIGHT,
         )
         missing = [[0, 0], [0, k - depth]]
-        score = tf.pad(tf.reshape(score, [blocks * block, depth])[:users], missing, constant_values=-np.inf)
-        index = tf.pad(tf.reshape(index, [blocks * block, depth])[:users], missing, constant_values=-1)
+        score = tf.pad(tf.reshape(score, [blocks * block, depth])[:asked], missing, constant_values=-np.inf)
+        index = tf.pad(tf.reshape(index, [blocks * block, depth])[:asked], missing, constant_values=-1)
         return {"index": tf.where(score == -np.inf, -1, index), "score": score}
 
     @tf.function(
@@ -234,11 +312,29 @@ class Recommender(tf.Module):
         Returns:
           `user_rating: float32[B, k]`, as `serving_default` predicts each pair.
         """
+        return self._rate_recommended(self.own_users(), self.user_rows.lookup(user_id), candidates, index)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.float32, "user_vector"),
+            tf.TensorSpec([None], tf.string, "candidates"),
+            tf.TensorSpec([None, None], tf.int32, "index"),
+        ]
+    )
+    def rate_recommended_vectors(
+        self, user_vector: tf.Tensor, candidates: tf.Tensor, index: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """As `rate_recommended`, to the bit, of users who come with their vectors, `float32[B, W]`."""
+        return self._rate_recommended(*self.given_users(user_vector), candidates, index)
+
+    def _rate_recommended(
+        self, users: UserTables, user_rows: tf.Tensor, candidates: tf.Tensor, index: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         shape = tf.shape(index)
         places = tf.reshape(tf.maximum(index, 0), [-1])
-        user_rows = tf.repeat(self.user_rows.lookup(user_id), shape[1])
+        user_rows = tf.repeat(user_rows, shape[1])
         title_rows = tf.gather(self.title_rows.lookup(candidates), places)
-        ratings = self.rate(at_least(2, user_rows, filler=0), at_least(2, title_rows, filler=0))
+        ratings = self.rate(users, at_least(2, user_rows, filler=0), at_least(2, title_rows, filler=0))
         return {USER_RATING: tf.reshape(ratings[: shape[0] * shape[1]], shape)}
 
     def predict(self, user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
@@ -253,6 +349,9 @@ class Recommender(tf.Module):
             RECOMMEND_SIGNATURE: self.recommend,
             KNOWN_SIGNATURE: self.known_users,
             RATE_SIGNATURE: self.rate_recommended,
+            RECOMMEND_VECTORS_SIGNATURE: self.recommend_vectors,
+            RATE_VECTORS_SIGNATURE: self.rate_recommended_vectors,
+            UNKNOWN_USER_SIGNATURE: self.unknown_user,
         }
         tf.saved_model.save(self, str(folder), signatures)
 
@@ -275,8 +374,10 @@ def vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:
 
     Keys are tensors in the graph rather than lines of an asset file: a title may hold a line break.
     """
-    rows = tf.range(1, len(words) + 1, dtype=tf.int32)
-    initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(list(words), tf.string), rows)
+    # TensorFlow takes no empty table: one word that has the row of all others says the same.
+    first, keys = (1, list(words)) if len(words) else (0, [""])
+    rows = tf.range(first, first + len(keys), dtype=tf.int32)
+    initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(keys, tf.string), rows)
     return tf.lookup.StaticHashTable(initializer, default_value=0)
 
 
