@@ -46,6 +46,11 @@ def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     _check(args.k, args.max_users, args.card)
     description = read_description(args.model_dir)
+    if "user_vectors" in description:
+        raise InputError(
+            f"--model_dir {args.model_dir}: the vectors of its users lie apart, so it knows none of them; "
+            "evaluate one of `python -m model.train --user_vectors inside`"
+        )
     check_files(args.model_dir, description["files"])
     interactions = datasets.read_from_flags(args)
     # What training measured on is measured again, unless flags say otherwise.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +37,11 @@ class Trained:
     def finite(self) -> bool:
         """Whether all weights are finite."""
         return all(bool(np.isfinite(array).all()) for array in self.weights.arrays())
+
+    def without_users(self) -> Recommender:
+        """The recommender without its users' vectors, to be given them with every call."""
+        kind: Callable[[Weights], Recommender] = type(self.recommender)
+        return kind(self.weights.without_users())
 
 
 def fit_kind(

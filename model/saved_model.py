@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.cli import InputError
-from model.contract import CARD_FILE, MODEL_FILE, SCORE_KINDS, TRAINING_FOLDER
+from model.contract import CARD_FILE, MODEL_FILE, SCORE_KINDS, TRAINING_FOLDER, USER_VECTORS_FOLDER
 
 REMEDY = "give the folder that `python -m model.train --model_dir` wrote"
 REQUIRED_FIELDS = ("model_kind", "score_kind", "model_version", "files")
@@ -17,7 +17,7 @@ REQUIRED_FIELDS = ("model_kind", "score_kind", "model_version", "files")
 
 def digests(folder: Path) -> dict[str, str]:
     """The SHA-256, in hexadecimal, of every file that makes up the SavedModel in `folder`, by relative name."""
-    return {name: _sha256(folder / name) for name in _files(folder)}
+    return {name: sha256(folder / name) for name in _files(folder)}
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def check_files(folder: Path, described: Mapping[str, str]) -> None:
         path = folder / name
         if not path.is_file():
             raise InputError(f"{path}: missing; copy the model again or train it anew")
-        if _sha256(path) != digest:
+        if sha256(path) != digest:
             raise InputError(
                 f"{path}: its {path.stat().st_size:,} bytes are not those that {MODEL_FILE} has the digest of; "
                 "copy the model again or train it anew"
@@ -69,11 +69,13 @@ def check_files(folder: Path, described: Mapping[str, str]) -> None:
 def _files(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in (MODEL_FILE, CARD_FILE) and not name.startswith(f"{TRAINING_FOLDER}/"):
+        apart = name.startswith((f"{TRAINING_FOLDER}/", f"{USER_VECTORS_FOLDER}/"))
+        if path.is_file() and name not in (MODEL_FILE, CARD_FILE) and not apart:
             yield name
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The digest of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

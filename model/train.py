@@ -49,6 +49,12 @@ def build_parser() -> FlagParser:
         action="store_true",
         help="after measuring on the split, fit anew to all interactions and export that model",
     )
+    parser.add_argument(
+        "--user_vectors",
+        choices=("inside", "apart"),
+        default="inside",
+        help="whether the model holds its users' vectors, or they lie beside it for `beam_jobs.prepare --with_vectors`",
+    )
     datasets.add_flags(parser)
     splits.add_flags(parser)
     return parser
@@ -70,6 +76,7 @@ def main(argv: Sequence[str]) -> None:
     from model.export import export, model_version, replacing
     from model.fitting import Vocabulary
     from model.kinds import fit_kind
+    from model.user_vectors import write_user_vectors
 
     everything, described = split.everything(), split.described()
     vocabulary = Vocabulary.of(everything)
@@ -103,7 +110,12 @@ def main(argv: Sequence[str]) -> None:
         }
         description["blessed"] = judge(description, trained.finite, former)
         write_card(folder / CARD_FILE, description, measured["ranking"], measured["ratings"], history, measured["card"])
-        export(trained.recommender, description, folder)
+        recommender = trained.recommender
+        if args.user_vectors == "apart":
+            version = description["model_version"]
+            description["user_vectors"] = write_user_vectors(trained.weights, version, folder)
+            recommender = trained.without_users()
+        export(recommender, description, folder)
     verdict = description["blessed"]
     print(f"\n{'blessed' if verdict['blessed'] else 'NOT blessed'}: {' '.join(verdict['why'])}")
     print(f"{description['model_version']} is in {args.model_dir}, with {CARD_FILE} to read")

@@ -15,6 +15,7 @@ from model import train
 from model.datasets import read_interactions
 from model.dense_recommender import DenseRecommender, RankerWeights
 from model.export import export, model_version
+from model.user_vectors import write_user_vectors
 from tests import oracle
 
 USER_COUNT, TITLE_COUNT = 40, 30
@@ -22,8 +23,11 @@ STRANGER = "stranger"
 NEW_TITLE = "Brand New (2031)"
 
 
-def write_model(folder: Path, seed: int = 0) -> RankerWeights:
-    """A ranker of random weights that knows users u0 to u39 and titles t0 to t29."""
+def write_model(folder: Path, seed: int = 0, apart: bool = False) -> RankerWeights:
+    """A ranker of random weights that knows users u0 to u39 and titles t0 to t29.
+
+    `apart`: with its users' vectors beside it.
+    """
     weights = oracle.random_weights(USER_COUNT, TITLE_COUNT, np.random.default_rng(seed))
     # Some titles that the model cannot tell apart, so that there are ties to get right.
     same = weights.title_embedding.copy()
@@ -37,7 +41,9 @@ def write_model(folder: Path, seed: int = 0) -> RankerWeights:
         "parameters": {"trainable": 1},
         "blessed": {"blessed": True, "why": ["It is a test's."]},
     }
-    export(DenseRecommender(weights), description, folder)
+    if apart:
+        description["user_vectors"] = write_user_vectors(weights, description["model_version"], folder)
+    export(DenseRecommender(weights.without_users() if apart else weights), description, folder)
     return weights
 
 

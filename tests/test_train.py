@@ -77,6 +77,26 @@ def test_refit_exports_a_model_of_all_interactions(trained: Path, data: Path, tm
     assert described["model_version"] != read_description(trained)["model_version"]
 
 
+def test_vectors_may_lie_apart_from_a_model_of_the_same_version(trained: Path, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    command = [*BASIC, "--dataset", str(data), "--split", "random", "--epochs", "2", "--user_vectors", "apart"]
+    train.main([*command, "--model_dir", str(folder)])
+    inside, apart = read_description(trained), read_description(folder)
+    for name in ("model_version", "metrics", "vocabulary", "blessed"):
+        assert apart[name] == inside[name]
+    assert "user_vectors" not in inside
+    assert apart["user_vectors"]["width"] == 32
+    [name] = apart["user_vectors"]["files"]
+    rows = parquet.read_table(folder / name)
+    assert rows["user_id"].to_pylist() == sorted(rows["user_id"].to_pylist())
+    assert (rows.num_rows, {len(vector) for vector in rows["user_vector"].to_pylist()}) == (40, {32})
+    # What a worker reads and checks is without them.
+    assert apart["files"].keys() == inside["files"].keys()
+    check_files(folder, apart["files"])
+    with pytest.raises(InputError, match=r"vectors of its users lie apart.*--user_vectors inside"):
+        evaluate.main(["--model_dir", str(folder), "--dataset", str(data)])
+
+
 def test_evaluate_measures_what_training_measured(
     trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
