@@ -64,8 +64,12 @@ def list_files(pattern: str, flag: str = "") -> list[str]:
     return sorted(metadata.path for metadata in result.metadata_list if not is_folder(metadata.path))
 
 
-def size_below(folder: str, flag: str) -> int:
-    """Bytes of all files below a folder. Raises InputError, naming `flag`, where there are none."""
+def size_below(folder: str, flag: str, left_out: str) -> int:
+    """Bytes of all files below a folder but those in its folder `left_out`.
+
+    Raises:
+      InputError: there are none; the message names `flag`.
+    """
     pattern = f"{folder.rstrip('/')}/**"
     try:
         (result,) = FileSystems.match([pattern])
@@ -73,7 +77,8 @@ def size_below(folder: str, flag: str) -> int:
         raise InputError(f"{flag} {folder}: cannot be listed ({reason(error)})") from None
     if not result.metadata_list:
         raise InputError(f"{flag} {folder}: no file is there; check the path")
-    return sum(metadata.size_in_bytes for metadata in result.metadata_list)
+    apart = join(folder, left_out, "")
+    return sum(found.size_in_bytes for found in result.metadata_list if not found.path.startswith(apart))
 
 
 def is_folder(path: str) -> bool:
@@ -141,9 +146,15 @@ def delete_staged(staged: str) -> None:
         Path(parent).rmdir()
 
 
-def copy_folder(source: str, target: Path) -> None:
-    """Copy every file below `source` into the local folder `target`. Raises InputError where that fails."""
+def copy_folder(source: str, target: Path, left_out: str) -> None:
+    """Copy every file below `source` but those in its folder `left_out` into the local folder `target`.
+
+    Raises:
+      InputError: that fails.
+    """
     for path in list_files(f"{source.rstrip('/')}/**"):
+        if path.startswith(join(source, left_out, "")):
+            continue
         place = target / path.removeprefix(source.rstrip("/") + "/")
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(read_bytes(path, "--model"))

@@ -26,6 +26,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import cloud_flags, files, flex_template, launch, machines, package, preflight, prepare, preview, score
 from model.cli import FlagParser, InputError, run
+from model.contract import USER_VECTORS_FOLDER
 
 TEMPLATE = Path(__file__).parent / "dataflow" / "score_template.json"
 """What the Flex template takes."""
@@ -113,11 +114,13 @@ def check(args: argparse.Namespace, jobs: Sequence[Job]) -> list[Job]:
         preflight.check_bucket(path, f"--{flag}", options, args.region)
         if not args.dry_run:
             files.check_writable(path, f"--{flag}")
-    sizing = machines.divide(cloud_flags.check(args), files.size_below(args.model, "--model"), bool(args.gpu))
+    size = files.size_below(args.model, "--model", left_out=USER_VECTORS_FOLDER)
+    sizing = machines.divide(cloud_flags.check(args), size, bool(args.gpu))
     print(f"workers   {sizing}", flush=True)
     # Else score's own check, which is before anything is staged too, opens the model and the tables.
     if args.dataset or args.flex_template or args.dry_run:
-        preflight.check_model(args.model)
+        if "user_vectors" in preflight.check_model(args.model):
+            jobs = [*(replace(job, flags=[f"--with_vectors={args.model}", *job.flags]) for job in jobs[:-1]), jobs[-1]]
         for flag in ("users", "candidates"):
             if pattern := getattr(args, flag):
                 files.match(pattern, f"--{flag}")

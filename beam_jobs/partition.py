@@ -11,13 +11,18 @@ from model.contract import USER_ID
 
 ROWS_A_PARTITION = 250_000
 """What one worker holds at a time after a shuffle: some 20 MiB, as Flink keeps a whole partition on its heap."""
+NUMBERS_A_PARTITION = 1 << 22
+"""Of users' vectors, beside these rows: 16 MiB."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-def partitions_for(rows: int) -> int:
-    """How many partitions a table of so many rows is divided into; the same on every machine."""
-    return max(1, -(-rows // ROWS_A_PARTITION))
+def partitions_for(rows: int, numbers: int = 0) -> int:
+    """How many partitions a table of so many rows, and vectors of so many numbers, are divided into.
+
+    It is the same on every machine.
+    """
+    return max(1, -(-rows // ROWS_A_PARTITION), -(-numbers // NUMBERS_A_PARTITION))
 
 
 def split_by_hash(table: pa.Table, n: int, column: str = USER_ID) -> Iterator[tuple[int, pa.Table]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import cloud_flags, files
 from model.cli import InputError
+from model.contract import USER_VECTORS_FOLDER
 from model.saved_model import check_files, read_description
 
 
@@ -29,11 +32,13 @@ def check_bucket(path: str, flag: str, options: PipelineOptions, region: str) ->
         )
 
 
-def check_model(path: str) -> None:
-    """Raises InputError unless the model's files are those that it describes."""
+def check_model(path: str) -> Mapping[str, Any]:
+    """What a model says of itself. Raises InputError unless its files are those that it describes."""
     with tempfile.TemporaryDirectory() as copy:
-        files.copy_folder(path, Path(copy))
+        files.copy_folder(path, Path(copy), left_out=USER_VECTORS_FOLDER)
         try:
-            check_files(Path(copy), read_description(Path(copy))["files"])
+            description = read_description(Path(copy))
+            check_files(Path(copy), description["files"])
+            return description
         except InputError as error:
             raise InputError(f"--model {error}".replace(copy, path.rstrip("/"))) from None

@@ -20,6 +20,7 @@ from beam_jobs.histories import collect_histories, collect_titles, titles_schema
 from beam_jobs.partition import partitions_for, split_by_hash
 from beam_jobs.replace import replace_folders
 from beam_jobs.run_report import render
+from beam_jobs.vectors import VECTORS, UserVectors, divide, find_vectors, join_vectors
 from model import datasets
 from model.cli import FlagParser, InputError, run
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
@@ -79,18 +80,31 @@ class ConformInteractions(beam.PTransform):
 
 @dataclass  # not frozen: Beam sets a label on it
 class CollectHistories(beam.PTransform):
-    """Tables of interactions to tables of users. One shuffle, of tables: a user's rows meet in one partition."""
+    """Tables of interactions to tables of users. One shuffle, of tables: a user's rows meet in one partition.
+
+    The user's vector, where there are vectors, is one of them.
+    """
 
     partitions: int
+    vectors: UserVectors | None
 
     def expand(self, interactions: beam.PCollection[pa.Table]) -> beam.PCollection[tuple[int, pa.Table]]:
-        """To `beam_jobs.schema.USERS`, each partition's users in one table, sorted by id."""
+        """To `beam_jobs.schema.USERS`, or `USERS_WITH_VECTORS`; each partition's users in one table, sorted by id."""
+        tables = interactions | "Keep history" >> beam.Map(pa.Table.select, HISTORY).with_output_types(pa.Table)
+        version = None
+        if self.vectors:
+            vectors = (
+                interactions.pipeline
+                | "List vectors files" >> beam.Create(self.vectors.paths)
+                | "Read vectors" >> ReadAllFromParquetBatched(columns=VECTORS.names)
+            )
+            tables = (tables, vectors) | "With vectors" >> beam.Flatten()
+            version = self.vectors.model_version
         return (
-            interactions
-            | "Keep history" >> beam.Map(pa.Table.select, HISTORY).with_output_types(pa.Table)
+            tables
             | "Split by user" >> beam.FlatMap(split_by_hash, self.partitions).with_output_types(tuple[int, pa.Table])
             | "Meet by user" >> beam.GroupByKey()
-            | "Collect" >> beam.MapTuple(_histories).with_output_types(tuple[int, pa.Table])
+            | "Collect" >> beam.FlatMapTuple(_users, version).with_output_types(tuple[int, pa.Table])
         )
 
 
@@ -128,6 +142,11 @@ def build_parser() -> FlagParser:
     parser = FlagParser(prog="python -m beam_jobs.prepare", description="Turn interactions into users and candidates.")
     datasets.add_flags(parser)
     parser.add_argument("--output", required=True, help="folder that gets users/ and candidates/, local or gs://")
+    parser.add_argument(
+        "--with_vectors",
+        metavar="MODEL",
+        help="folder of a model whose users' vectors lie beside it: add them to users/",
+    )
     launch.add_no_wait(parser)
     return parser
 
@@ -143,11 +162,12 @@ def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int
       RunError: the pipeline failed.
     """
     run_id = uuid.uuid4().hex[:8]
+    vectors = find_vectors(args.with_vectors, "--with_vectors") if args.with_vectors else None
     files.check_writable(args.output, "--output")
     staged = files.join(args.output, "_staging", f"prepare-{run_id}")
     try:
         source = open_source(args, files.join(staged, "interactions"))
-        counters = launch.run(prepare_pipeline(source, args, staged, run_id, options), wait=not args.no_wait)
+        counters = launch.run(prepare_pipeline(source, vectors, args, staged, run_id, options), wait=not args.no_wait)
     except BaseException:
         files.delete_staged(staged)
         raise
@@ -175,10 +195,15 @@ def open_source(args: argparse.Namespace, folder: str) -> Source:
 
 
 def prepare_pipeline(
-    source: Source, args: argparse.Namespace, staged: str, run_id: str, options: PipelineOptions
+    source: Source,
+    vectors: UserVectors | None,
+    args: argparse.Namespace,
+    staged: str,
+    run_id: str,
+    options: PipelineOptions,
 ) -> beam.Pipeline:
-    """Interactions in; users and candidates out, and in their places once both are complete."""
-    partitions = partitions_for(source.rows)
+    """Interactions in, and perhaps vectors; users and candidates out, and in their places once both are complete."""
+    partitions = partitions_for(source.rows, vectors.rows * vectors.width if vectors else 0)
     pipeline = beam.Pipeline(options=options)
     interactions, rejects = (
         pipeline
@@ -188,7 +213,7 @@ def prepare_pipeline(
     )
     users = (
         interactions
-        | "Collect histories" >> CollectHistories(partitions)
+        | "Collect histories" >> CollectHistories(partitions, vectors)
         | "Write users" >> WriteUsers(files.join(staged, "users", f"part-{run_id}"), partitions)
     )
     candidates = (
@@ -233,8 +258,17 @@ def _check_parquet(dataset: str, paths: Sequence[str], columns: Mapping[str, str
     return Source(paths, columns, rows, schemas[0], {})
 
 
-def _histories(partition: int, parts: Iterable[pa.Table]) -> tuple[int, pa.Table]:
-    return partition, collect_histories(pa.concat_tables(parts))
+def _users(partition: int, parts: Iterable[pa.Table], version: str | None = None) -> Iterator[tuple[int, pa.Table]]:
+    """A partition's users; with `version` also their vectors, of the model of that version, are among the parts."""
+    histories, vectors = divide(parts)
+    given = 0
+    if histories:
+        users = collect_histories(pa.concat_tables(histories))
+        if version:
+            users, given = join_vectors(users, vectors, version)
+        yield partition, users
+    if version:
+        launch.count({"users_with_vector": given, "vectors_unused": vectors.num_rows - given})
 
 
 def _write_titles(titles: pa.Table, path: str) -> str:

@@ -14,13 +14,15 @@ from beam_jobs.recommendations import Selection
 from beam_jobs.run_report import RunReport
 from beam_jobs.schema import CANDIDATES
 from beam_jobs.scoring import Plan
+from beam_jobs.vectors import UserVectors
 
 
 def prepare_stages(args: argparse.Namespace, options: PipelineOptions) -> list[str]:
     """Names of the stages of `beam_jobs.prepare`."""
     schema = pa.schema([(name, pa.string()) for name in prepare.HISTORY])
     source = prepare.Source(paths=[], columns={}, rows=1, schema=schema, rejects={})
-    return _labels(prepare.prepare_pipeline(source, args, args.output, "-", options))
+    vectors = UserVectors("-", paths=[], width=0, rows=0) if args.with_vectors else None
+    return _labels(prepare.prepare_pipeline(source, vectors, args, args.output, "-", options))
 
 
 def score_stages(args: argparse.Namespace, options: PipelineOptions) -> list[str]:
@@ -47,6 +49,7 @@ def score_stages(args: argparse.Namespace, options: PipelineOptions) -> list[str
         model=args.model,
         candidates=CandidateList(CANDIDATES.empty_table(), {}),
         parts=[],
+        with_vectors=False,
         selection=Selection(args.top_n, args.exclude_seen, args.min_score),
         output=args.output,
         threads=launch.threads_a_process(options),

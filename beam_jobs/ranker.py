@@ -7,16 +7,33 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from beam_jobs import files
 from model.cli import InputError
-from model.contract import KNOWN_SIGNATURE, RATE_SIGNATURE, RECOMMEND_SIGNATURE, SIGNATURES, USER_RATING
+from model.contract import (
+    KNOWN,
+    KNOWN_SIGNATURE,
+    RATE_SIGNATURE,
+    RATE_VECTORS_SIGNATURE,
+    RECOMMEND_SIGNATURE,
+    RECOMMEND_VECTORS_SIGNATURE,
+    SIGNATURES,
+    UNKNOWN_USER_SIGNATURE,
+    USER_ID,
+    USER_RATING,
+    USER_VECTOR,
+    USER_VECTORS_FOLDER,
+    VECTOR_SIGNATURES,
+)
 from model.quiet import import_tensorflow
 from model.saved_model import check_files, read_description
+
+Users: TypeAlias = pa.Array | np.ndarray
+"""B users, by their ids, `string[B]`, or by their vectors, `float32[B, W]`."""
 
 
 class Ranker:
@@ -41,18 +58,18 @@ class Ranker:
         except (OSError, ValueError, self._tensorflow.errors.OpError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{folder}: TensorFlow cannot load this SavedModel ({reason}); train it anew") from None
-        _check_signatures(self._model.signatures, folder)
-        self._recommend = self._model.signatures[RECOMMEND_SIGNATURE]
-        self._rate_recommended = self._model.signatures[RATE_SIGNATURE]
-        self._known_users = self._model.signatures[KNOWN_SIGNATURE]
+        self._signatures = self._model.signatures
+        _check_signatures(self._signatures, folder, SIGNATURES)
+        if self.needs_vectors:
+            _check_signatures(self._signatures, folder, VECTOR_SIGNATURES)
 
     def recommend(
-        self, user_ids: pa.Array, candidates: Any, seen_values: np.ndarray, seen_row_splits: np.ndarray, k: int
+        self, users: Users, candidates: Any, seen_values: np.ndarray, seen_row_splits: np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best unseen candidates of each of B users, best first, ties by position.
 
         Args:
-          user_ids: `string[B]`
+          users: see `Users`.
           candidates: what `strings` made of the M candidates.
           seen_values: `int32[S]`, positions in the candidates.
           seen_row_splits: `int64[B + 1]`, where each user's part of `seen_values` begins and ends.
@@ -61,8 +78,9 @@ class Ranker:
         Returns:
           `int32[B, k]` positions and `float32[B, k]` scores; -1 and -inf where fewer than k remain.
         """
-        best = self._recommend(
-            user_id=self.strings(user_ids),
+        name = RECOMMEND_VECTORS_SIGNATURE if isinstance(users, np.ndarray) else RECOMMEND_SIGNATURE
+        best = self._signatures[name](
+            **self._argument(users),
             candidates=candidates,
             seen_values=self._tensorflow.constant(seen_values, self._tensorflow.int32),
             seen_row_splits=self._tensorflow.constant(seen_row_splits, self._tensorflow.int64),
@@ -70,12 +88,29 @@ class Ranker:
         )
         return best["index"].numpy(), best["score"].numpy()
 
-    def rate(self, user_ids: pa.Array, candidates: Any, index: np.ndarray) -> np.ndarray:
+    def rate(self, users: Users, candidates: Any, index: np.ndarray) -> np.ndarray:
         """`float32[B, k]`, the predicted ratings of what `recommend` found; of an index of -1 it means nothing."""
-        rated = self._rate_recommended(
-            user_id=self.strings(user_ids), candidates=candidates, index=self._tensorflow.constant(index)
+        name = RATE_VECTORS_SIGNATURE if isinstance(users, np.ndarray) else RATE_SIGNATURE
+        rated = self._signatures[name](
+            **self._argument(users), candidates=candidates, index=self._tensorflow.constant(index)
         )
         return rated[USER_RATING].numpy()
+
+    def unknown_user(self) -> np.ndarray:
+        """`float32[W]`, the vector of users that the model does not know.
+
+        Raises:
+          InputError: the model takes no vectors.
+        """
+        if UNKNOWN_USER_SIGNATURE not in self._signatures:
+            version = self.description["model_version"]
+            raise InputError(f"--model {version}: takes no vectors of users; train it anew with python -m model.train")
+        return self._signatures[UNKNOWN_USER_SIGNATURE]()[USER_VECTOR].numpy()[0]
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether the model does not hold its users' vectors."""
+        return "user_vectors" in self.description
 
     @property
     def ranks_by_rating(self) -> bool:
@@ -84,12 +119,20 @@ class Ranker:
 
     def knows(self, user_ids: pa.Array) -> np.ndarray:
         """`bool[B]`, whether the model was trained on interactions of each user."""
-        return self._known_users(user_id=self.strings(user_ids))["known"].numpy()
+        return self._signatures[KNOWN_SIGNATURE](user_id=self.strings(user_ids))[KNOWN].numpy()
+
+    def _argument(self, users: Users) -> Mapping[str, Any]:
+        if isinstance(users, np.ndarray):
+            return {USER_VECTOR: self._tensorflow.constant(users, self._tensorflow.float32)}
+        return {USER_ID: self.strings(users)}
 
     def strings(self, words: pa.Array) -> Any:
         """A string tensor of Arrow strings, so that the candidates are converted once rather than once a call."""
         return self._tensorflow.constant(words.to_numpy(zero_copy_only=False), self._tensorflow.string)
 
+
+Names = tuple[frozenset[str], frozenset[str]]
+"""Inputs and outputs of a signature."""
 
 _open_rankers: dict[str, Ranker] = {}
 _opening = threading.Lock()
@@ -121,7 +164,7 @@ def _load(path: str, threads: int | None) -> Ranker:
     if files.is_local(path):
         return Ranker(Path(path), threads)
     with tempfile.TemporaryDirectory() as copy:
-        files.copy_folder(path, Path(copy))
+        files.copy_folder(path, Path(copy), left_out=USER_VECTORS_FOLDER)
         try:
             return Ranker(Path(copy), threads)
         except InputError as error:
@@ -144,8 +187,8 @@ def _import_tensorflow(threads: int | None) -> Any:
     return tf
 
 
-def _check_signatures(signatures: Mapping[str, Any], folder: Path) -> None:
-    for name, (inputs, outputs) in SIGNATURES.items():
+def _check_signatures(signatures: Mapping[str, Any], folder: Path, wanted: Mapping[str, Names]) -> None:
+    for name, (inputs, outputs) in wanted.items():
         if name not in signatures:
             raise InputError(
                 f"{folder}: the SavedModel has no signature {name!r}; export it with python -m model.train"

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_jobs.positions import array, positions_in_lists
-from beam_jobs.ranker import Ranker
+from beam_jobs.ranker import Ranker, Users
 from beam_jobs.schema import ENCODED_RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL
-from model.contract import SEEN, USER_ID
+from beam_jobs.vectors import as_rows
+from model.contract import KNOWN, SEEN, USER_ID, USER_VECTOR
 
 FIRST_CALL = 256
 """Users of the first call."""
@@ -93,7 +94,7 @@ def recommend(
     """Rank every candidate for every user and keep the best.
 
     Args:
-      users: a batch of users, of `beam_jobs.schema.USERS` or types that can be cast to it.
+      users: a batch of users, of `beam_jobs.schema.USERS` or types that can be cast to it, or `USERS_WITH_VECTORS`.
       ranker: the model.
       candidates: what may be recommended.
       selection: how much of it.
@@ -110,16 +111,17 @@ def recommend(
     else:
         seen_values, seen_row_splits = np.empty(0, np.int32), np.zeros(len(user_ids) + 1, np.int64)
 
+    people, known = _people(accepted, user_ids, ranker)
+
     def rank(some: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        ids, splits = user_ids[some], seen_row_splits[some.start : some.stop + 1]
+        these, splits = people[some], seen_row_splits[some.start : some.stop + 1]
         seen = seen_values[splits[0] : splits[-1]]
-        index, score = ranker.recommend(ids, candidates.tensor, seen, splits - splits[0], selection.top_n)
-        rating = score if ranker.ranks_by_rating else ranker.rate(ids, candidates.tensor, index)
+        index, score = ranker.recommend(these, candidates.tensor, seen, splits - splits[0], selection.top_n)
+        rating = score if ranker.ranks_by_rating else ranker.rate(these, candidates.tensor, index)
         return index, score, rating
 
     parts = [calls.timed(rank, some, len(candidates)) for some in calls.divide(len(user_ids))]
     index, score, rating = (np.concatenate(part) for part in zip(*parts, strict=True))
-    known = ranker.knows(user_ids)
     given = index >= 0
     if selection.min_score is not None:
         given &= score >= np.float32(selection.min_score)
@@ -134,6 +136,14 @@ def recommend(
         "rows_written": rows.num_rows,
         "rows_below_min_score": int(np.count_nonzero(index >= 0)) - rows.num_rows,
     }
+
+
+def _people(users: pa.Table, user_ids: pa.Array, ranker: Ranker) -> tuple[Users, np.ndarray]:
+    """Users as the model is asked about them, and `bool[B]`, whether it was trained on interactions of each."""
+    if USER_VECTOR not in users.column_names:
+        return user_ids, ranker.knows(user_ids)
+    known = np.asarray(pc.fill_null(users[KNOWN], False), bool)
+    return as_rows(users[USER_VECTOR], ranker.unknown_user()), known
 
 
 def _rows(

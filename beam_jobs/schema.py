@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from model.contract import MOVIE_TITLE, SEEN, USER_ID
+from model.contract import KNOWN, MOVIE_TITLE, SEEN, USER_ID, USER_VECTOR
 
 USERS = pa.schema([(USER_ID, pa.string()), (SEEN, pa.list_(pa.string()))])
 """One row a user; `seen` holds the distinct titles the user has interacted with, oldest first."""
+
+USERS_WITH_VECTORS = pa.schema([*USERS, (USER_VECTOR, pa.list_(pa.float32())), (KNOWN, pa.bool_())])
+"""The same for a model that does not hold its users' vectors; null where it has none of a user. `known` says whether
+the model was trained on any of the user's interactions."""
 
 CANDIDATES = pa.schema([(MOVIE_TITLE, pa.string())])
 """One row a title, side columns beside it. A title's position in the table breaks ties of score."""

@@ -22,12 +22,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_jobs import audit, files, launch, publish, tables
 from beam_jobs.candidates import read_candidates
 from beam_jobs.parts import divide
-from beam_jobs.ranker import open_ranker
+from beam_jobs.ranker import Ranker, open_ranker
 from beam_jobs.recommendations import Selection
 from beam_jobs.run_report import RunReport, candidates_file, render
-from beam_jobs.schema import USERS
+from beam_jobs.schema import USERS, USERS_WITH_VECTORS
 from beam_jobs.scoring import Conclude, Plan, RankCandidates, pair_of, partition_of
+from beam_jobs.vectors import check_version
 from model.cli import FlagParser, InputError, RunError, run
+from model.contract import USER_VECTOR
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,8 +75,10 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
         raise InputError(f"--users {args.users}: no users in it; give at least one")
     files.check_writable(args.output, "--output")
     threads = launch.threads_a_process(options)
-    description = open_ranker(args.model, threads).description
+    ranker = open_ranker(args.model, threads)
+    description = ranker.description
     _check_blessed(description, args)
+    with_vectors = _check_vectors(users_files, ranker, args.model)
     run_id = uuid.uuid4().hex[:8]
     report = RunReport(
         run_id=run_id,
@@ -98,6 +102,7 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
         model=args.model,
         candidates=candidates,
         parts=parts,
+        with_vectors=with_vectors,
         selection=Selection(args.top_n, args.exclude_seen, args.min_score),
         output=args.output,
         threads=threads,
@@ -115,6 +120,28 @@ def _check_blessed(description: Mapping[str, Any], args: argparse.Namespace) -> 
                 f"--model {args.model}: {version} is not blessed: {why} Train another, or say --allow_unblessed"
             )
         _LOG.warning("%s is not blessed and used all the same: %s", version, why)
+
+
+def _check_vectors(users_files: Sequence[str], ranker: Ranker, model: str) -> bool:
+    """Whether users come with their vectors.
+
+    Raises:
+      InputError: some do and some do not, or their vectors are of another model, or the model needs them.
+    """
+    without = [path for path in users_files if USER_VECTOR not in tables.read_footer(path, "--users")[0].names]
+    if without and (ranker.needs_vectors or len(without) < len(users_files)):
+        needing = "other files have" if len(without) < len(users_files) else f"the model in {model} needs"
+        raise InputError(
+            f"--users {without[0]}: has no column {USER_VECTOR!r}, which {needing}; "
+            f"write it with `python -m beam_jobs.prepare --with_vectors {model}`"
+        )
+    if without:
+        return False
+    for path in users_files:
+        tables.check_schema(path, USERS_WITH_VECTORS, "--users")
+        check_version(path, ranker.description["model_version"], "--users")
+    ranker.unknown_user()
+    return True
 
 
 def score(plan: Plan, options: PipelineOptions, wait: bool = True) -> RunReport | None:

@@ -17,7 +17,7 @@ from beam_jobs.parts import Part
 from beam_jobs.ranker import open_ranker
 from beam_jobs.recommendations import Calls, Candidates, Selection, recommend
 from beam_jobs.run_report import RunReport, candidates_file
-from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, USERS
+from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, USERS, USERS_WITH_VECTORS
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
 ROWS_A_BATCH = 1 << 18
@@ -42,6 +42,8 @@ class Plan:
     model: str
     candidates: CandidateList
     parts: Sequence[Part]
+    with_vectors: bool
+    """Whether users come with their vectors."""
     selection: Selection
     output: str
     threads: int | None
@@ -72,6 +74,7 @@ class _RankPart(beam.DoFn):
     def __init__(self, plan: Plan) -> None:
         self._model, self._threads, self._selection = plan.model, plan.threads, plan.selection
         self._staged, self._report = plan.staged, plan.report
+        self._schema = USERS_WITH_VECTORS if plan.with_vectors else USERS
 
     def setup(self) -> None:
         self._ranker = open_ranker(self._model, self._threads, self._report.model_version)
@@ -103,7 +106,7 @@ class _RankPart(beam.DoFn):
     def _recommendations(self, part: Part, counts: dict[str, int]) -> Iterator[pa.Table]:
         """A batch of users at a time; adds to `counts`."""
         batches = tables.read_batches(
-            part.users_file, USERS, "--users", self._users_a_batch, part.row_groups, repeated=[SEEN]
+            part.users_file, self._schema, "--users", self._users_a_batch, part.row_groups, repeated=[SEEN]
         )
         for users in batches:
             rows, more = recommend(users, self._ranker, self._candidates, self._selection, self._calls)

@@ -27,6 +27,16 @@ def read_footer(path: str, flag: str) -> tuple[pa.Schema, list[int]]:
         raise InputError(f"{flag} {path}: cannot be read as Parquet ({reason(error)}); write it again") from None
 
 
+def read_metadata(path: str, flag: str) -> dict[str, str]:
+    """What a Parquet file's own metadata says, by key. Raises InputError where it is no Parquet file."""
+    try:
+        with open_file(path) as file:
+            metadata = parquet.read_metadata(file).metadata or {}
+    except (*FILE_ERRORS, pa.ArrowException) as error:
+        raise InputError(f"{flag} {path}: cannot be read as Parquet ({reason(error)}); write it again") from None
+    return {key.decode(): value.decode(errors="replace") for key, value in metadata.items()}
+
+
 def check_schema(path: str, schema: pa.Schema, flag: str) -> list[int]:
     """Check by a Parquet file's footer that it has the columns of `schema`, of types that can be cast to those.
 

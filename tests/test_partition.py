@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_jobs.partition import ROWS_A_PARTITION, hash_partition, partitions_for, split_by_hash
+from beam_jobs.partition import NUMBERS_A_PARTITION, ROWS_A_PARTITION, hash_partition, partitions_for, split_by_hash
 
 
 @given(st.lists(st.text(max_size=12)), st.integers(1, 9))
@@ -48,6 +48,7 @@ def test_partitions_are_of_like_size() -> None:
 
 def test_the_number_of_partitions_follows_the_rows() -> None:
     assert [partitions_for(rows) for rows in (0, 1, ROWS_A_PARTITION, ROWS_A_PARTITION + 1)] == [1, 1, 1, 2]
+    assert [partitions_for(ROWS_A_PARTITION, extra * NUMBERS_A_PARTITION) for extra in (0, 1, 3)] == [1, 1, 3]
 
 
 PINNED = [673, 747, 565, 986, 0, 0]

@@ -87,7 +87,7 @@ def test_partitions_row_groups_and_files_change_no_row(tmp_path: Path, monkeypat
     run(write(tmp_path / "whole" / "a.parquet", ROWS), tmp_path / "one")
     for number in range(4):
         write(tmp_path / "parts" / f"{3 - number}.parquet", ROWS.slice(number * 100, 100), row_group_size=30)
-    monkeypatch.setattr(prepare, "partitions_for", lambda rows: 5)
+    monkeypatch.setattr(prepare, "partitions_for", lambda *_: 5)
     monkeypatch.setattr(prepare, "USERS_A_ROW_GROUP", 3)
     run(tmp_path / "parts" / "*.parquet", tmp_path / "many")
     run(tmp_path / "parts", tmp_path / "again", "--direct_running_mode=multi_threading", "--direct_num_workers=2")

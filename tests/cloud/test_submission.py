@@ -7,12 +7,14 @@ import io
 import re
 import tarfile
 import time
+from pathlib import Path
 
 import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from beam_jobs import files
+from tests import jobs
 from tests.cloud.conftest import RunDataflow, Submit
 from tests.cloud.service import DataflowService, Job
 from tests.cloud.storage import BUCKET, Storage
@@ -171,3 +173,17 @@ def test_a_dry_run_with_a_dataset_shows_both_jobs(
     assert "--min_score=1" in score
     assert f"--users=gs://{BUCKET}/users/*.parquet" in score
     assert all("--disk_size_gb=50" in job for job in (prepare, score))
+    assert "--with_vectors" not in said
+
+
+def test_prepare_adds_the_vectors_that_a_model_has_beside_it(
+    submit: Submit, inputs: list[str], storage: Storage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.write_model(tmp_path / "model", apart=True)
+    storage.upload(tmp_path / "model", "apart")
+    kept = [flag for flag in inputs if not flag.startswith(("--users", "--candidates", "--model"))]
+    model = f"gs://{BUCKET}/apart"
+    submit(*kept, f"--model={model}", f"--dataset=gs://{BUCKET}/ratings.csv", "--dry_run")
+    prepare, score = capsys.readouterr().out.split("python -m ")[1:]
+    assert f"--with_vectors={model}" in prepare
+    assert "--with_vectors" not in score
