@@ -16,9 +16,10 @@ from beam_jobs.schema import ENCODED_RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_
 from beam_jobs.vectors import as_rows
 from model.contract import KNOWN, SEEN, USER_ID, USER_VECTOR
 
-FIRST_CALL = 256
+FIRST_CALL = 1_024
 """Users of the first call."""
-SECONDS_A_CALL = 1.0
+SECONDS_A_CALL = 8.0
+"""About; a call makes candidates ready, which with a million of them takes a quarter of a second."""
 
 Ranked = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Of users and their k best: positions, scores and predicted ratings."""
@@ -51,10 +52,10 @@ class Candidates:
 
 
 class Calls:
-    """Divides users into calls of the model: as many as take about a second, so that progress shows.
+    """Divides users into calls of the model: as many as take some seconds, so that progress shows.
 
-    A call looks candidates up and computes what a block of users shares, which is worth many users; how many a second
-    of work is depends on model, candidates and machine, so it is measured. What comes out does not depend on it.
+    A call looks candidates up and computes what a block of users shares, which is worth many users; how many are
+    some seconds of work depends on model, candidates and machine, so it is measured. What comes out does not depend on it.
 
     Args:
       report: is told the users and pairs of each call and its seconds.
