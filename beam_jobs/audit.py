@@ -40,7 +40,7 @@ AUDIT_FILE = "audit.json"
 FINDINGS_FILE = "findings.json"
 """What the pipeline found, on its way back to the process that started it."""
 
-ROWS_A_BATCH = 1 << 18
+ROWS_A_BATCH = 1 << 17
 """Recommendations checked at a time."""
 
 _IDS = pa.schema([USERS.field(USER_ID)])

@@ -54,8 +54,8 @@ class Candidates:
 class Calls:
     """Divides users into calls of the model: as many as take some seconds, so that progress shows.
 
-    A call looks candidates up and computes what a block of users shares, which is worth many users; how many are
-    some seconds of work depends on model, candidates and machine, so it is measured. What comes out does not depend on it.
+    A call looks candidates up and computes what a block of users shares, which is worth many users. How many are some
+    seconds of work depends on model, candidates and machine, so it is measured; what comes out does not depend on it.
 
     Args:
       report: is told the users and pairs of each call and its seconds.

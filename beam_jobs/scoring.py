@@ -20,7 +20,7 @@ from beam_jobs.run_report import RunReport, candidates_file
 from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, USERS, USERS_WITH_VECTORS
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
-ROWS_A_BATCH = 1 << 18
+ROWS_A_BATCH = 1 << 17
 """Recommendations made, and written as a row group, at a time."""
 USERS_A_BATCH = (64, 1 << 14)
 """At least and at most."""

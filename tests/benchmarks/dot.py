@@ -21,7 +21,6 @@ from tests.benchmarks.sides import in_new_process, in_turn, slope
 TITLES, MANY_TITLES = 1_664, 20_000
 RUN_INFERENCE_FLOOR, RUN_INFERENCE_REACH = 600.0, 2_000.0
 SPARK_FLOOR, SPARK_REACH = 6.0, 20.0
-OVERHEAD, OVERHEAD_REACH = 10.0, 3.0
 
 
 def measure(setting: Setting) -> Outcome:
@@ -91,16 +90,6 @@ def measure(setting: Setting) -> Outcome:
         floors.append(
             Floor("relevance ranker against Spark ALS", rates["score"] / rates["spark"], SPARK_FLOOR, SPARK_REACH)
         )
-    floors.append(
-        Floor(
-            f"relevance ranker x {many_titles:,} titles, what the pipeline adds to the kernel",
-            overhead,
-            OVERHEAD,
-            OVERHEAD_REACH,
-            "%",
-            at_most=True,
-        )
-    )
     return Outcome(
         [
             Table([f"relevance, {TITLES:,} titles", "users", "M pairs/s", "score is"], rows),
