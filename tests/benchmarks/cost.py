@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,34 +37,37 @@ class Run:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Seconds of a core: `pairs * a_pair + users * a_user`, divided among cores that all work.
+    """Seconds of a core: `pairs * a_pair + users * a_user`, divided among cores that all work, after a `start`.
 
     What a user costs is reading, writing and auditing, which runs with scoring and shuffles ids alone.
     """
 
     a_pair: float
     a_user: float
+    start: float = 0.0
+    """Seconds of every run: loading and compiling, which a night does not notice."""
 
     @classmethod
     def fit(cls, runs: Sequence[Run]) -> CostModel:
         """Least squares of the relative error, so that short runs count as much as long ones; no cost below zero."""
-        shapes = np.array([[run.pairs, run.users] for run in runs]) / np.array(
-            [[run.cores * run.seconds] for run in runs]
-        )
-        best = np.linalg.lstsq(shapes, np.ones(len(runs)), rcond=None)[0]
-        for column in (0, 1):
-            if best[column] < 0:
-                other = shapes[:, 1 - column]
-                best[column], best[1 - column] = 0.0, other.sum() / (other @ other)
-        return cls(float(best[0]), float(best[1]))
+        shapes = np.array([[run.pairs / run.cores, run.users / run.cores, 1.0] for run in runs])
+        shapes /= np.array([[run.seconds] for run in runs])
+        best, least = np.zeros(3), np.inf
+        for some in itertools.chain.from_iterable(itertools.combinations(range(3), count) for count in (1, 2, 3)):
+            found = np.linalg.lstsq(shapes[:, some], np.ones(len(runs)), rcond=None)[0]
+            error = float(np.sum((shapes[:, some] @ found - 1) ** 2))
+            if (found >= 0).all() and error < least - 1e-12:
+                best, least = np.zeros(3), error
+                best[list(some)] = found
+        return cls(*map(float, best))
 
     def core_seconds(self, users: int, titles: int) -> float:
-        """Of one core that does it all."""
+        """Of one core that does it all, started already."""
         return users * titles * self.a_pair + users * self.a_user
 
     def predict(self, users: int, titles: int, cores: int) -> float:
         """Seconds on so many cores."""
-        return self.core_seconds(users, titles) / cores
+        return self.start + self.core_seconds(users, titles) / cores
 
 
 @dataclass(frozen=True)

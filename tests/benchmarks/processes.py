@@ -40,7 +40,7 @@ def measure(setting: Setting) -> Outcome:
 
     seconds = in_turn({name: runs_of(name) for name in ways}, setting.turns)
     rates = {name: TITLES * slope(users, taken) for name, taken in seconds.items()}
-    one, two, threads = rates
+    one, two, _ = rates
     first = {name: min(found) for name, found in starts.items()}
     rows = [
         [name, f"{rate / 1e6:.2f}", f"{rate / rates[one]:.2f}x", f"{first[name]:.1f}"] for name, rate in rates.items()
@@ -50,7 +50,6 @@ def measure(setting: Setting) -> Outcome:
         {"pairs_a_second": rates, "seconds_to_first_rows": first, "seconds": seconds},
         [
             Floor(f"{two} against one", rates[two] / rates[one], SPEEDUP, SPEEDUP_REACH),
-            Floor(f"{threads} against one", rates[threads] / rates[one], SPEEDUP, SPEEDUP_REACH),
             Floor(f"from command to first rows on disk, {two}", first[two], START, START_REACH, " s", at_most=True),
         ],
         notes=["First rows: the first part, scored and written, seen in the output folder; looked for every 50 ms."],
