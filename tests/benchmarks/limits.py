@@ -67,8 +67,8 @@ def matrix_peak(gate: Gate | None, seconds: float) -> float:
     product = tf.function(tf.matmul)
     out = np.empty((SIDE, SIDE), np.float32)
     taken = (
-        _median_seconds(gate, lambda: product(*of_tensors), seconds / 2),
-        _median_seconds(None, lambda: np.matmul(left, right, out=out), seconds / 2),
+        median_seconds(lambda: product(*of_tensors), seconds / 2, gate),
+        median_seconds(lambda: np.matmul(left, right, out=out), seconds / 2),
     )
     return 2.0 * SIDE**3 / min(taken)
 
@@ -84,12 +84,12 @@ def bandwidth(gate: Gate | None, array_bytes: int, seconds: float) -> tuple[floa
         np.multiply(c, np.float32(3), out=a)
         np.add(a, b, out=a)
 
-    copy_seconds = _median_seconds(gate, lambda: np.copyto(a, b), seconds / 2)
-    return 2 * array_bytes / copy_seconds, 5 * array_bytes / _median_seconds(None, triad, seconds / 2)
+    copy_seconds = median_seconds(lambda: np.copyto(a, b), seconds / 2, gate)
+    return 2 * array_bytes / copy_seconds, 5 * array_bytes / median_seconds(triad, seconds / 2)
 
 
-def _median_seconds(gate: Gate | None, call: Callable[[], Any], seconds: float) -> float:
-    """Of a call, over as many as fit, after one that is not timed."""
+def median_seconds(call: Callable[[], Any], seconds: float, gate: Gate | None = None) -> float:
+    """Of a call, over as many as fit and three at least, after one that is not timed and, where given, the gate."""
     call()
     if gate:
         gate.wait()

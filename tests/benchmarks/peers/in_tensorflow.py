@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from model.quiet import import_tensorflow
+from tests.benchmarks.limits import median_seconds
 
 USERS_A_BLOCK = 512
 """That TFRS's brute force is asked for at once."""
@@ -34,7 +32,7 @@ def brute_force(vectors: Path, users: int, k: int, seconds: float) -> tuple[floa
             call(block)[1].numpy()
 
     first = call(blocks[0])[1].numpy()[:64]
-    return users * len(titles) / _median_seconds(run, seconds), first
+    return users * len(titles) / median_seconds(run, seconds), first
 
 
 def keras_predict(users: int, titles: int, seconds: float) -> float:
@@ -47,16 +45,5 @@ def keras_predict(users: int, titles: int, seconds: float) -> float:
         hidden = tf.keras.layers.Dense(units, activation="relu")(hidden)
     network = tf.keras.Model(inputs, tf.keras.layers.Dense(1)(hidden))
     pairs = [np.repeat(np.arange(users), titles), np.tile(np.arange(titles), users)]
-    taken = _median_seconds(lambda: network.predict(pairs, batch_size=BATCH, verbose=0), seconds)
+    taken = median_seconds(lambda: network.predict(pairs, batch_size=BATCH, verbose=0), seconds)
     return users * titles / taken
-
-
-def _median_seconds(call: Callable[[], Any], seconds: float) -> float:
-    """Of a call, over as many as fit and three at least, after one that is not timed."""
-    call()
-    taken: list[float] = []
-    while sum(taken) < seconds or len(taken) < 3:
-        began = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
