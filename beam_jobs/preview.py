@@ -10,17 +10,19 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import launch, prepare, score
 from beam_jobs.candidates import CandidateList
+from beam_jobs.preparing import HISTORY
 from beam_jobs.recommendations import Selection
 from beam_jobs.run_report import RunReport
 from beam_jobs.schema import CANDIDATES
 from beam_jobs.scoring import Plan
+from beam_jobs.source import Source
 from beam_jobs.vectors import UserVectors
 
 
 def prepare_stages(args: argparse.Namespace, options: PipelineOptions) -> list[str]:
     """Names of the stages of `beam_jobs.prepare`."""
-    schema = pa.schema([(name, pa.string()) for name in prepare.HISTORY])
-    source = prepare.Source(paths=[], columns={}, rows=1, schema=schema, rejects={})
+    schema = pa.schema([(name, pa.string()) for name in HISTORY])
+    source = Source(paths=[], columns={}, rows=1, schema=schema, rejects={})
     vectors = UserVectors("-", paths=[], width=0, rows=0) if args.with_vectors else None
     return _labels(prepare.prepare_pipeline(source, vectors, args, args.output, "-", options))
 

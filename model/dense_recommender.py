@@ -9,21 +9,20 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from model.bounds import spread
-from model.narrowing import Best, Narrower, complete, kept, narrower
-from model.recommender import (
+from model.blocks import (
     BlockChooser,
     BlockScorer,
     ChunkScorer,
-    Recommender,
     Shape,
     UserTables,
     all_scores,
     at_least,
     ceil_div,
-    constant,
     without,
 )
+from model.bounds import spread
+from model.narrowing import Best, Narrower, complete, kept, narrower
+from model.recommender import Recommender, constant
 
 USERS_A_BLOCK = 32
 """Users that one compiled call scores, one after the other: enough that starting calls costs little."""
@@ -68,11 +67,11 @@ class RankerWeights:
 
     @property
     def user_tables(self) -> Sequence[np.ndarray]:
-        """See `model.recommender.Weights`."""
+        """See `model.weights.Weights`."""
         return [self.user_embedding]
 
     def without_users(self) -> RankerWeights:
-        """See `model.recommender.Weights`."""
+        """See `model.weights.Weights`."""
         return replace(self, user_ids=[], user_embedding=self.user_embedding[:1], known=self.known[:1])
 
     def arrays(self) -> Iterator[np.ndarray]:

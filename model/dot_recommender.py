@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from model.blocks import BlockChooser, Shape, UserTables, ceil_div
 from model.dot_top_k import best, exact_scores, halve
-from model.recommender import BlockChooser, Recommender, Shape, UserTables, ceil_div, constant
+from model.recommender import Recommender, constant
 
 CANDIDATES_A_STEP = 24_576
 """Candidates scored at once, at most."""
@@ -59,14 +60,14 @@ class DotWeights:
 
     @property
     def user_tables(self) -> Sequence[np.ndarray]:
-        """See `model.recommender.Weights`; the last component, 1, is for the titles' bias."""
+        """See `model.weights.Weights`; the last component, 1, is for the titles' bias."""
         factors = [self.relevance] if self.ranks_by_rating else [self.relevance, self.rating]
         return [
             np.column_stack([table.user_vectors, np.ones(len(table.user_vectors), np.float32)]) for table in factors
         ]
 
     def without_users(self) -> DotWeights:
-        """See `model.recommender.Weights`."""
+        """See `model.weights.Weights`."""
         rating = replace(self.rating, user_vectors=self.rating.user_vectors[:1])
         relevance = replace(self.relevance, user_vectors=self.relevance.user_vectors[:1])
         return replace(

@@ -18,8 +18,9 @@ from pyarrow import fs
 from model import storage
 from model.cli import InputError
 from model.contract import MODEL_FILE
-from model.recommender import Recommender, Weights
+from model.recommender import Recommender
 from model.saved_model import digests
+from model.weights import Weights
 
 
 def export(recommender: Recommender, description: Mapping[str, Any], folder: Path) -> None:

@@ -15,9 +15,10 @@ from model.dot_recommender import DotRecommender, DotWeights, Factors
 from model.fitting import Vocabulary, fit
 from model.hyperparameters import Hyperparameters, RatingSettings, RelevanceSettings, Settings
 from model.rating import RatingFactors, fit_rating
-from model.recommender import Recommender, Weights
+from model.recommender import Recommender
 from model.relevance import fit_relevance, histories_of
 from model.side_features import title_features, user_features
+from model.weights import Weights
 
 
 @dataclass(frozen=True)

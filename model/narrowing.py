@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from model.blocks import Shape, all_scores, without
 from model.bounds import Spread, upper_bound
-from model.recommender import Shape, all_scores, without
 
 SEARCHED_IN_KEPT = 64
 """Candidates for which one more is kept to be scored; where there are more, more lie within a bound's excess."""

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from model.blocks import (
+    BlockChooser,
+    BlockScorer,
+    Shape,
+    UserTables,
+    all_scores,
+    at_least,
+    ceil_div,
+    without,
+)
 from model.contract import (
     KNOWN,
     KNOWN_SIGNATURE,
@@ -29,61 +37,6 @@ from model.contract import (
 STEPS_IN_FLIGHT = 8
 """Blocks of users that may be worked on at once. With one thread an operation and one operation a core, whole blocks
 run side by side, which splits better over cores than the threads inside one small matrix product do."""
-
-
-class Weights(Protocol):
-    """What a recommender is made of."""
-
-    @property
-    def user_ids(self) -> Sequence[str]:
-        """The vocabulary of users."""
-
-    @property
-    def movie_titles(self) -> Sequence[str]:
-        """The vocabulary of titles."""
-
-    @property
-    def known(self) -> np.ndarray:
-        """`bool[users + 1]`: whether the row was trained on any interaction."""
-
-    @property
-    def user_tables(self) -> Sequence[np.ndarray]:
-        """All that the model knows of users: `float32[users + 1, ..]` each, as a `UserTables` of the recommender."""
-
-    def without_users(self) -> Weights:
-        """The same with nobody in the vocabulary of users; of the tables, row 0 stays."""
-
-    def arrays(self) -> Iterator[np.ndarray]:
-        """All that the model computes with, always in the same order."""
-
-
-UserTables = Sequence[tf.Tensor]
-"""`float32[users, ..]` each, the vectors of users: first what scores are made of, last what ratings are made of. The
-model's own, or tables of vectors that it was given; rows of users are rows of these."""
-ChunkScorer = Callable[[tf.Tensor], tf.Tensor]
-"""The first position of a chunk of candidates -> `float32[block, chunk]`, the scores of a block's users."""
-BlockScorer = Callable[[tf.Tensor], ChunkScorer]
-"""Rows of a block's users, `int32[block]` -> their `ChunkScorer`."""
-BlockChooser = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-"""Rows of a block's users, `int32[block]`, and what they have seen, `int32[S, 2]`, pairs of a place in the block and a
-position in the candidates -> scores, `float32[block, depth]`, and positions, `int32[block, depth]`, of each user's best
-candidates in the order that `recommend` promises; a seen one has the score -inf."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of one call of `recommend`, each an `int32` scalar."""
-
-    block: tf.Tensor
-    """Users that one step works on."""
-    chunk: tf.Tensor
-    """Candidates that one step scores at once."""
-    count: tf.Tensor
-    """Candidates that there are; what is beyond them in `title_rows` is padding, up to a multiple of `chunk`."""
-    depth: tf.Tensor
-    """Candidates that are kept of each user, at most `count`."""
-    most_seen: tf.Tensor
-    """Candidates that any one user has seen, at most."""
 
 
 class Recommender(tf.Module):
@@ -356,19 +309,6 @@ class Recommender(tf.Module):
         tf.saved_model.save(self, str(folder), signatures)
 
 
-def all_scores(score_chunk: ChunkScorer, shape: Shape) -> tf.Tensor:
-    """The scores of all candidates, `float32[users, count]`, from those of chunks of them, one after the other."""
-    chunks = tf.maximum(1, ceil_div(shape.count, shape.chunk))
-    starts = tf.range(chunks) * shape.chunk
-    parts = tf.map_fn(score_chunk, starts, fn_output_signature=tf.float32, parallel_iterations=1)
-    return tf.reshape(tf.transpose(parts, [1, 0, 2]), [-1, chunks * shape.chunk])[:, : shape.count]
-
-
-def without(seen: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-    """`float32[users, count]`, -inf where a user has seen a candidate; `seen` is as a `BlockChooser` takes it."""
-    return tf.tensor_scatter_nd_update(scores, seen, tf.fill([tf.shape(seen)[0]], -np.inf))
-
-
 def vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:
     """From a word to its row, 1 for the first and 0 for any other.
 
@@ -384,14 +324,3 @@ def vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:
 def constant(name: str, values: np.ndarray) -> tf.Variable:
     """A variable that nothing changes; unlike a constant of the graph it may be of any size."""
     return tf.Variable(values, trainable=False, name=name)
-
-
-def ceil_div(dividend: tf.Tensor, divisor: tf.Tensor | int) -> tf.Tensor:
-    """The quotient, rounded up."""
-    return (dividend + divisor - 1) // divisor
-
-
-def at_least(size: tf.Tensor | int, values: tf.Tensor, filler: tf.Tensor | int | str = "") -> tf.Tensor:
-    """`values`, made longer to `size` with `filler` where it is shorter."""
-    short = tf.maximum(0, size - tf.size(values))
-    return tf.concat([values, tf.fill([short], tf.cast(filler, values.dtype))], axis=0)

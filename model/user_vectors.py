@@ -11,8 +11,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from model.contract import KNOWN, USER_ID, USER_VECTOR, USER_VECTORS_FOLDER, VECTORS_OF
-from model.recommender import Weights
 from model.saved_model import sha256
+from model.weights import Weights
 
 ROWS_A_FILE = 1 << 18
 ROWS_A_GROUP = 1 << 14

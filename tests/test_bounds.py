@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import dense_recommender, narrowing
+from model.blocks import Shape
 from model.bounds import spread, upper_bound
 from model.dense_recommender import DenseRecommender, RankerWeights
-from model.recommender import Recommender, Shape
+from model.recommender import Recommender
 from tests import oracle
 
 USERS, TITLES, K = 40, 1_500, 20

@@ -16,7 +16,8 @@ from tests.benchmarks.sides import in_new_process
 
 if TYPE_CHECKING:
     from model.dense_recommender import RankerWeights
-    from model.recommender import Recommender, Weights
+    from model.recommender import Recommender
+    from model.weights import Weights
 
 FACTORS, RATING_FACTORS = 96, 41
 """Components of the vectors of a relevance ranker, by which it ranks and by which it predicts ratings."""
