@@ -28,6 +28,6 @@ setup(
         ],
         # With `build` Beam makes the package of --setup_file; without it it tries in vain, and says so.
         "gcp": ["apache-beam[gcp]>=2.77,<2.78", "build"],
-        "dev": ["gcp-storage-emulator", "hypothesis", "mypy", "pytest", "ruff"],
+        "dev": ["gcp-storage-emulator", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff"],
     },
 )
