@@ -46,9 +46,9 @@ def spread(embeddings: tf.Tensor, kernel: tf.Tensor, halves: tf.Tensor) -> Sprea
     lowest, highest = tf.reduce_min(halves, axis=0), tf.reduce_max(halves, axis=0)
 
     slip = _slip(embeddings.shape[1])
-    radius = tf.reduce_max(tf.norm(white, axis=1)) * (1 + slip)
+    radius = tf.reduce_max(_norm(white, axis=1)) * (1 + slip)
     left = tf.reduce_max(tf.abs(halves - centre - tf.matmul(white, axes)), axis=0)
-    reach = tf.maximum(tf.abs(lowest), tf.abs(highest)) + tf.abs(centre) + radius * tf.norm(axes, axis=0)
+    reach = tf.maximum(tf.abs(lowest), tf.abs(highest)) + tf.abs(centre) + radius * _norm(axes, axis=0)
     finite = tf.reduce_all(tf.math.is_finite(halves))
     return Spread(lowest, highest, centre, axes, tf.where(finite, radius, float("inf")), left + slip * reach + TINY)
 
@@ -97,9 +97,9 @@ def upper_bound(users_half: tf.Tensor, spread: Spread, *layers: tf.Tensor) -> tu
     active = tf.nn.relu(high)
     middle = tf.matmul(slope * (users_half + spread.centre) + rise / 2, kernel) + bias
     coefficients = tf.matmul(spread.axes * slope[:, tf.newaxis], kernel)
-    norms = tf.sqrt(tf.reduce_sum(tf.square(coefficients), axis=1))
+    norms = _norm(coefficients, axis=1)
     # Of rounding: in middle and coefficients; in what the lines leave, in z as the model sums it, in the sum of halves.
-    terms = slope * (tf.abs(users_half) + tf.abs(spread.centre) + spread.radius * tf.norm(spread.axes, axis=0))
+    terms = slope * (tf.abs(users_half) + tf.abs(spread.centre) + spread.radius * _norm(spread.axes, axis=0))
     terms += rise + active + tf.maximum(tf.abs(low), tf.abs(high))
     magnitude = tf.abs(kernel)
     half_width = spread.radius * norms + tf.matmul(slope * spread.rest + rise / 2 + slip * terms, magnitude)
@@ -127,6 +127,11 @@ def _line_above(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     slope = tf.where(low >= 0, 1.0, tf.where(high <= 0, 0.0, tf.minimum(1.0, high / (high - low))))
     # What is convex is greatest at an end; true of any slope, so it does not matter how the slope was rounded.
     return slope, tf.maximum(tf.nn.relu(low) - slope * low, tf.nn.relu(high) - slope * high)
+
+
+def _norm(vectors: tf.Tensor, axis: int) -> tf.Tensor:
+    """Lengths, never less than they are, although squares of what is below 1e-19 are 0 in float32."""
+    return tf.sqrt(tf.reduce_sum(tf.square(vectors), axis=axis) + TINY)
 
 
 def _slip(*sizes: int) -> float:

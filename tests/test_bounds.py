@@ -88,6 +88,18 @@ def test_no_score_exceeds_its_bound(network: tuple[np.ndarray, ...]) -> None:
     assert not (exact > bounds).any()
 
 
+def test_bounds_hold_where_squares_are_too_small_for_float32() -> None:
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        embeddings = (1e-20 * rng.normal(size=(64, 1))).astype(np.float32)
+        sizes = {(1, 4): 1e-3, (4, 3): 1e-3, (3, 1): 1e3}
+        first, second, last = ((size * rng.normal(size=shape)).astype(np.float32) for shape, size in sizes.items())
+        layers = second, np.zeros(3, np.float32), last, np.zeros(1, np.float32)
+        bounds, scores, exact = bounds_and_scores(np.zeros((5, 4), np.float32), embeddings, first, *layers)
+        assert (scores <= bounds).all()
+        assert (exact <= bounds).all()
+
+
 def test_bounds_of_a_trained_model_are_close() -> None:
     weights = trained_like()
     users_half = weights.user_embedding[:5] @ weights.kernels[0][:32] + weights.biases[0]
