@@ -11,6 +11,9 @@ What the memory of training grows with:
 - Users and titles: their vectors. Ratings take 4 x 11 Gaussians for each and an optimizer's moments for each of these,
   relevance 96 floats.
 
+A million users, 26,617 titles and ten million interactions, half of them held out, take `relevance` 53 minutes and 9.2
+GiB from reading to the exported model, on two cores of which other work had a part.
+
 A vocabulary of ten million users and more needs another plan for what grows with users:
 
 - Relevance needs no table of users in training. A user's vector is a weighted sum over the history, so histories stream
