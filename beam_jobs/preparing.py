@@ -25,6 +25,7 @@ Rejects = Mapping[str, int]
 
 READ = "interactions_read"
 """Counts all rows, those included that cannot be used."""
+
 USERS_A_ROW_GROUP = 8_192
 """Workers share a users file by its row groups, so these are small: some seconds of scoring each."""
 
@@ -110,7 +111,7 @@ class WriteUsers(beam.PTransform):
 
 
 def reject_counters(rejects: Mapping[str, int]) -> dict[str, int]:
-    """Names of counters for rows that cannot be used, by reason."""
+    """Rows that cannot be used, by the name of their counter."""
     return {f"interactions_rejected_{reason.replace(' ', '_')}": rows for reason, rows in rejects.items()}
 
 
