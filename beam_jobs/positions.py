@@ -28,6 +28,8 @@ def positions_in_lists(lists: pa.ChunkedArray, among: pa.Array) -> tuple[np.ndar
     lengths = [np.asarray(pc.fill_null(pc.list_value_length(chunk), 0), np.int64) for chunk in lists.chunks]
     places, ends = (np.concatenate([*parts, np.empty(0, np.int32)]) for parts in (found, lengths))
     kept = places >= 0
+    if kept.all():
+        return places.astype(np.int32, copy=False), np.concatenate([[0], np.cumsum(ends, dtype=np.int64)])
     splits = np.concatenate([[0], np.cumsum(kept)])[np.concatenate([[0], np.cumsum(ends, dtype=np.int64)])]
     return places[kept].astype(np.int32, copy=False), splits
 

@@ -13,6 +13,7 @@ from model.blocks import (
     BlockChooser,
     BlockScorer,
     ChunkScorer,
+    Seen,
     Shape,
     UserTables,
     all_scores,
@@ -41,8 +42,6 @@ UserHalf = Callable[[tf.Tensor], tf.Tensor]
 
 NARROWED_LAYERS = 2
 """Layers after the first for which there are bounds."""
-NOTHING_SEEN = np.zeros([0, 2], np.int32)
-"""By no user of a block."""
 
 
 @dataclass(frozen=True)
@@ -148,16 +147,15 @@ class DenseRecommender(Recommender):
             return super().chooser(users, title_rows, shape)
         user_half, score_users, narrow, pays = self._search(users, title_rows, shape)
 
-        def best_of_all(halves: tf.Tensor, seen: tf.Tensor) -> Best:
+        def best_of_all(halves: tf.Tensor, seen: Seen) -> Best:
             best = tf.math.top_k(without(seen, all_scores(score_users(halves), shape)), shape.depth)
             return best.values, best.indices
 
-        def choose(rows: tf.Tensor, seen: tf.Tensor) -> Best:
+        def choose(rows: tf.Tensor, seen: Seen) -> Best:
             halves = user_half(rows)
 
             def best_of_one(user: tf.Tensor) -> Best:
-                hidden = tf.boolean_mask(seen, seen[:, 0] == user)
-                return best_of_all(halves[user : user + 1], hidden * [[0, 1]])
+                return best_of_all(halves[user : user + 1], seen.of_user(user))
 
             return tf.cond(
                 pays,
@@ -188,7 +186,7 @@ class DenseRecommender(Recommender):
         keep = kept(shape, ROW_MULTIPLE)
 
         def of_block(rows: tf.Tensor) -> tf.Tensor:
-            return tf.where(narrow(user_half(rows), NOTHING_SEEN).proven, keep, keep + shape.count)
+            return tf.where(narrow(user_half(rows), Seen.nothing(shape.block)).proven, keep, keep + shape.count)
 
         pairs = tf.cond(
             pays,
@@ -208,7 +206,7 @@ class DenseRecommender(Recommender):
 
         def pay() -> tf.Tensor:
             sample = tf.range(shape.block) * tf.maximum(1, there // shape.block) % there
-            proven = narrow(user_half(sample), NOTHING_SEEN).proven
+            proven = narrow(user_half(sample), Seen.nothing(shape.block)).proven
             return tf.reduce_mean(tf.cast(proven, tf.float32)) >= PAYS_FROM
 
         many = tf.logical_and(shape.depth > 0, LEAST_TO_KEPT * kept(shape, ROW_MULTIPLE) <= shape.count)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from model.blocks import BlockChooser, Shape, UserTables, ceil_div
+from model.blocks import BlockChooser, Seen, Shape, UserTables, ceil_div
 from model.dot_top_k import best, exact_scores, halve
 from model.recommender import Recommender, constant
 
@@ -120,7 +120,7 @@ class DotRecommender(Recommender):
         findable = (tf.range(tf.size(title_rows)) < shape.count) & (first | ~unknown)
         candidates = halve(tf.gather(self._titles, title_rows), findable, shape.chunk)
 
-        def choose(rows: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def choose(rows: tf.Tensor, seen: Seen) -> tuple[tf.Tensor, tf.Tensor]:
             scores, positions = best(tf.gather(users[0], rows), candidates, seen, shape.most_seen > 0, k)
             return scores[:, : shape.depth], positions[:, : shape.depth]
 

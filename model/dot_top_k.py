@@ -27,6 +27,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from model.blocks import Seen
+
 WORD = 32
 """Candidates that a word has bits for."""
 GROUP_SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -111,7 +113,7 @@ def halve(vectors: tf.Tensor, findable: tf.Tensor, chunk: tf.Tensor) -> Candidat
 
 
 def best(
-    vectors: tf.Tensor, candidates: Candidates, seen: tf.Tensor, any_seen: tf.Tensor, k: tf.Tensor
+    vectors: tf.Tensor, candidates: Candidates, seen: Seen, any_seen: tf.Tensor, k: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The k best candidates of each user.
 
@@ -122,8 +124,8 @@ def best(
     Args:
       vectors: `float32[B, D]`, the users', of which the last component is 1.
       candidates: what `halve` made of them.
-      seen: `int32[S, 2]`, pairs of a user's place and the position of a candidate that it must not get.
-      any_seen: `bool`, False only if `seen` is empty; the same for all blocks, or the scan is compiled once more.
+      seen: what they must not get.
+      any_seen: `bool`, False only if that is nothing; the same for all blocks, or the scan is compiled once more.
       k: `int32`, at least 1.
 
     Returns:
@@ -136,15 +138,7 @@ def best(
     centre = tf.linalg.matvec(vectors, candidates.centre)
 
     def mask(number: tf.Tensor) -> tf.Tensor:
-        def scatter() -> tf.Tensor:
-            return tf.raw_ops.ScatterNd(
-                indices=seen - tf.stack([0, number * chunk]),
-                updates=tf.fill([tf.shape(seen)[0]], -np.inf),
-                shape=tf.stack([block, chunk]),
-                bad_indices_policy="IGNORE",
-            )
-
-        return tf.cond(any_seen, scatter, lambda: tf.zeros([1, 1]))
+        return tf.cond(any_seen, lambda: seen.mask(number * chunk, chunk), lambda: tf.zeros([1, 1]))
 
     def gather(words: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         place, position = _places(words)

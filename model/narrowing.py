@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from model.blocks import Shape, all_scores, without
+from model.blocks import Seen, Shape, all_scores, without
 from model.bounds import Spread, upper_bound
 
 SEARCHED_IN_KEPT = 64
@@ -29,8 +29,8 @@ class Narrowed(NamedTuple):
 
 Best = tuple[tf.Tensor, tf.Tensor]
 """Scores and positions, as a `BlockChooser` returns them."""
-Narrower = Callable[[tf.Tensor, tf.Tensor], Narrowed]
-"""Halves of users of the first layer, `float32[block, H1]`, and what they have seen, as a `BlockChooser` takes it."""
+Narrower = Callable[[tf.Tensor, Seen], Narrowed]
+"""Halves of users of the first layer, `float32[block, H1]`, and what they have seen."""
 
 
 def kept(shape: Shape, multiple: int) -> tf.Tensor:
@@ -61,7 +61,7 @@ def narrower(
     """
     keep = kept(shape, multiple)
 
-    def narrow(users_half: tf.Tensor, seen: tf.Tensor) -> Narrowed:
+    def narrow(users_half: tf.Tensor, seen: Seen) -> Narrowed:
         slopes, constants = _upper_bound(users_half, spread, *layers)
 
         def bound_chunk(start: tf.Tensor) -> tf.Tensor:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from model.blocks import (
     BlockChooser,
     BlockScorer,
+    Seen,
     Shape,
     UserTables,
     all_scores,
@@ -85,7 +86,7 @@ class Recommender(tf.Module):
         """
         score_block = self.scorer(users, title_rows, shape.block, shape.chunk)
 
-        def choose(rows: tf.Tensor, seen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def choose(rows: tf.Tensor, seen: Seen) -> tuple[tf.Tensor, tf.Tensor]:
             scores = all_scores(score_block(rows), shape)
             # Of equal scores top_k takes the lower position first, which is the order promised.
             best = tf.math.top_k(without(seen, scores), shape.depth)
@@ -232,8 +233,7 @@ class Recommender(tf.Module):
         def best_of_block(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             first = number * block
             splits = seen_row_splits[first : first + block + 1]
-            rows = tf.repeat(tf.range(block), splits[1:] - splits[:-1])
-            seen = tf.stack([rows, seen_values[splits[0] : splits[-1]]], axis=1)
+            seen = Seen(seen_values[splits[0] : splits[-1]], splits - splits[0])
             return choose(user_rows[first : first + block], seen)
 
         score, index = tf.map_fn(

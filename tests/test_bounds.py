@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import dense_recommender, narrowing
-from model.blocks import Shape
+from model.blocks import Seen, Shape
 from model.bounds import spread, upper_bound
 from model.dense_recommender import DenseRecommender, RankerWeights
 from model.recommender import Recommender
@@ -142,7 +142,7 @@ def test_at_the_cut_an_equal_score_proves_nothing_and_equals_come_in_order_of_po
         """With every candidate of a user scored so."""
         scores = tf.repeat(tf.constant(score, tf.float32), keep)
         narrow = narrowing.narrower(titles_half, reach, lambda hidden: scores, layers, shape, multiple=keep)
-        return narrow(users_half, np.zeros([0, 2], np.int32))
+        return narrow(users_half, Seen.nothing(2))
 
     cut = bounds[[0, 1], order[:, keep]]
     assert found(cut).proven.numpy().tolist() == [False, False]
