@@ -58,6 +58,9 @@ class RelevanceSettings:
     """Of the towers; the vectors in closed form take none."""
     learning_rate: float = 0.05
     """Of Adam."""
+    user_step: float = 0.05
+    """Of the users' tower in units of the components of their vectors. Larger, and it takes chance for what users like
+    these watch: at 1, those known by side data alone are served worse than by popularity."""
     batch_size: int = 2_048
     temperature: float = 2.0
     """Divides the scores in the softmax, after the root of the mean square of those of the vectors in closed form."""

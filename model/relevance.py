@@ -3,8 +3,12 @@
 Users with a history and titles with watchers get their vectors in closed form (`model.closeness`). Side data stand in
 where there is none, by two towers that a TensorFlow Recommenders retrieval task trains: in each example the user's
 vector, the title's or both are hidden at random, and the tower of what is known of them takes its place (DropoutNet:
-Volkovs, Yu and Poutanen 2017); now and then that is hidden too, so that there is a vector for those of whom nothing is
-known. A user of n interactions then has the vector of the history and `k / (n + k)` of the tower's, a title likewise.
+Volkovs, Yu and Poutanen 2017); now and then that is hidden too. A user of n interactions then has the vector of the
+history and `k / (n + k)` of the tower's, a title likewise.
+
+The last component is popularity: of a title the logarithm of its interactions, of a history 0, and of a tower's user a
+constant. What their tower says beside is how users like them depart from what most watch, which is nothing where
+nothing is known of them: they get the most popular titles.
 """
 
 from __future__ import annotations
@@ -31,7 +35,10 @@ USER_ROW, TITLE_ROW = "user_row", "title_row"
 
 
 class NextTitleModel(tfrs.Model):
-    """Towers of side data, trained to stand in for vectors that are given.
+    """Towers of side data, trained to stand in for vectors that are given, whose last component is popularity.
+
+    A title keeps its own popularity when its vector is hidden. The constant of a user makes that part of the score,
+    divided by the temperature, the logarithm of the title's share; the tower learns what there is beside.
 
     Takes a batch of `user_row: int32[B]` and `title_row: int32[B]`; the loss is the cross-entropy of each user's title
     among the titles of the batch, corrected for how often a title is in one (Yi et al. 2019, "Sampling-bias-corrected
@@ -45,11 +52,18 @@ class NextTitleModel(tfrs.Model):
         user_features: np.ndarray,
         title_features: np.ndarray,
         title_share: np.ndarray,
+        popularity_scale: float,
         settings: RelevanceSettings,
     ) -> None:
         super().__init__()
-        self.user_tower = tf.keras.layers.Dense(users.shape[1], name="user_tower")
-        self.title_tower = tf.keras.layers.Dense(titles.shape[1], name="title_tower")
+        dimension, temperature = users.shape[1] - 1, settings.temperature * _typical_score(users, titles)
+        # From zeros and without a bias, so that nothing known is nothing said.
+        self.user_tower = tf.keras.layers.Dense(
+            dimension, use_bias=False, kernel_initializer="zeros", name="user_tower"
+        )
+        self.title_tower = tf.keras.layers.Dense(dimension, name="title_tower")
+        self._user_step = settings.user_step * _root_mean_square(users[:, :-1])
+        self._of_popularity = temperature / popularity_scale
         self._users, self._titles = tf.constant(users), tf.constant(titles)
         self._user_features, self._title_features = tf.constant(user_features), tf.constant(title_features)
         self._title_share = tf.constant(title_share, tf.float32)
@@ -57,7 +71,7 @@ class NextTitleModel(tfrs.Model):
         self.task = tfrs.tasks.Retrieval(
             metrics=None,
             batch_metrics=None,
-            temperature=settings.temperature * _typical_score(users, titles),
+            temperature=temperature,
             remove_accidental_hits=True,
         )
 
@@ -68,9 +82,12 @@ class NextTitleModel(tfrs.Model):
             _hide(tf.gather(table, rows), self._settings.hidden_features)
             for table, rows in ((self._user_features, users), (self._title_features, titles))
         )
-        given = _hide(tf.gather(self._users, users), self._settings.hidden_users, self.user_tower(known_users))
+        given = _hide(tf.gather(self._users, users), self._settings.hidden_users, self.described_users(known_users))
+        vectors = tf.gather(self._titles, titles)
         candidates = _hide(
-            tf.gather(self._titles, titles), self._settings.hidden_titles, self.title_tower(known_titles)
+            vectors,
+            self._settings.hidden_titles,
+            tf.concat([self.title_tower(known_titles), vectors[:, -1:]], axis=1),
         )
         return self.task(
             given,
@@ -80,6 +97,11 @@ class NextTitleModel(tfrs.Model):
             candidate_ids=tf.cast(titles, tf.float64),
             compute_metrics=False,
         )
+
+    def described_users(self, features: tf.Tensor) -> tf.Tensor:
+        """`float32[B, F]`, what is known of users, to what stands in for their vectors, `float32[B, D + 1]`."""
+        departure = self._user_step * self.user_tower(features)
+        return tf.concat([departure, tf.fill([tf.shape(departure)[0], 1], self._of_popularity)], axis=1)
 
 
 def fit_relevance(
@@ -101,8 +123,8 @@ def fit_relevance(
       tensorboard: folder of its logs.
 
     Returns:
-      The factors, row 0 of each table for the unknown; the loss an example of each epoch; and which of the options of
-      closeness was chosen.
+      The factors, of a component more than the vectors of closeness, row 0 of each table for the unknown; the loss an
+      example of each epoch; and which of the options of closeness was chosen.
     """
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -111,8 +133,14 @@ def fit_relevance(
         print(f"NDCG@10 on what users watched last {', '.join(f'{ndcg:.4f}' for ndcg in results)}; {closeness}")
     left, right = title_vectors(histories, closeness, seed)
     users = history_vectors(histories, left, closeness)
-    share = (histories.counts + 1) / (histories.counts + 1).sum()
-    model = NextTitleModel(users, right, user_features, title_features, share, settings)
+    lengths, counts = histories.lengths, histories.counts
+    popularity = np.log(np.append(0, counts) + 1.0)  # of row 0 as of a title that nobody watched
+    popularity -= popularity[1:].mean()
+    # As large as another component, as the bounds of `model.dot_top_k` grow with the longest vector.
+    scale = _root_mean_square(right) / _root_mean_square(popularity[1:])
+    users, right = np.pad(users, [(0, 0), (0, 1)]), _append(right, scale * popularity[1:])
+    share = (counts + 1) / (counts + 1).sum()
+    model = NextTitleModel(users, right, user_features, title_features, share, scale, settings)
     model.compile(optimizer=tf.keras.optimizers.legacy.Adam(settings.learning_rate))
     order = np.random.default_rng(seed).permutation(len(histories.user))
     pairs = {USER_ROW: histories.user.astype(np.int32), TITLE_ROW: histories.title.astype(np.int32)}
@@ -123,12 +151,15 @@ def fit_relevance(
             verbose=1 if sys.stdout.isatty() else 2,
             callbacks=[tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False)],
         )
-    lengths, counts = histories.lengths, histories.counts
-    few = counts <= np.median(counts)
+    watched, few = lengths > 0, counts <= np.median(counts)
+    described = model.described_users(_with_unknown(user_features)).numpy()
+    described *= _typical_score(users[watched], right) / _typical_score(described, right)
+    titles = model.title_tower(_with_unknown(title_features)).numpy()
+    # A title that nobody watched is put on a level with those that few did: it might be anything.
+    titles *= _mean_length(right[few, :-1]) / max(_mean_length(titles[1:]), 1e-12)
     factors = Factors(
-        _complete(users, lengths > 0, lengths, settings.user_prior, model.user_tower, user_features),
-        # A title that nobody watched is put on a level with those that few did: it might be anything.
-        _complete(right, few, counts, settings.title_prior, model.title_tower, title_features),
+        _complete(users, lengths, settings.user_prior, described),
+        _append(_complete(right[:, :-1], counts, settings.title_prior, titles), scale * popularity),
         np.zeros(histories.titles + 1, np.float32),
     )
     losses = [float(loss) / settings.batch_size for loss in history.history["loss"]]
@@ -162,20 +193,25 @@ def _hide(vectors: tf.Tensor, share: float, instead: tf.Tensor | float = 0.0) ->
     return tf.where(tf.random.uniform([tf.shape(vectors)[0], 1]) < share, instead, vectors)
 
 
-def _complete(
-    vectors: np.ndarray,
-    typical: np.ndarray,
-    interactions: np.ndarray,
-    prior: float,
-    tower: tf.keras.layers.Dense,
-    features: np.ndarray,
-) -> np.ndarray:
-    """`float32[rows + 1, D]`: row 0 by no features at all, and vectors with their share of the tower's.
-
-    The tower's are brought to the mean length of those of `vectors` that are `typical`.
-    """
-    side = tower(np.concatenate([np.zeros((1, features.shape[1]), np.float32), features])).numpy()
-    lengths = np.linalg.norm(vectors[typical], axis=1), np.linalg.norm(side[1:], axis=1)
-    side *= np.mean(lengths[0]) / max(np.mean(lengths[1]), 1e-12)
+def _complete(vectors: np.ndarray, interactions: np.ndarray, prior: float, side: np.ndarray) -> np.ndarray:
+    """`float32[rows + 1, D]`: row 0 is that of `side`, the others are vectors with a share of its."""
     share = (prior / (interactions + prior)).astype(np.float32)[:, None]
     return np.concatenate([side[:1], vectors + share * side[1:]])
+
+
+def _with_unknown(features: np.ndarray) -> np.ndarray:
+    """`[rows, F]` -> `[rows + 1, F]`, of which row 0 is of no features at all."""
+    return np.pad(features, [(1, 0), (0, 0)])
+
+
+def _append(vectors: np.ndarray, component: np.ndarray) -> np.ndarray:
+    return np.column_stack([vectors, component.astype(np.float32)])
+
+
+def _mean_length(vectors: np.ndarray) -> float:
+    return float(np.mean(np.linalg.norm(vectors, axis=1)))
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    """1 where they are zeros."""
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) or 1.0
