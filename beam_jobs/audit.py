@@ -29,7 +29,7 @@ from beam_jobs.checks import (
     check_rows,
     merge,
 )
-from beam_jobs.partition import ROWS_A_PARTITION, partitions_for, split_by_hash
+from beam_jobs.partition import split_to_shuffle, unpack
 from beam_jobs.positions import array, positions
 from beam_jobs.run_report import FILE, RunReport, candidates_file, find_partition
 from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
@@ -40,8 +40,10 @@ AUDIT_FILE = "audit.json"
 FINDINGS_FILE = "findings.json"
 """What the pipeline found, on its way back to the process that started it."""
 
-ROWS_A_BATCH = 1 << 17
+ROWS_A_BATCH = 1 << 15
 """Recommendations checked at a time."""
+IDS_A_PARTITION = 1 << 16
+"""Of users, held at a time to see that they are distinct."""
 
 _IDS = pa.schema([USERS.field(USER_ID)])
 
@@ -78,7 +80,7 @@ class FindViolations(beam.PTransform):
         repeated = (
             pairs
             | "Read user ids" >> beam.FlatMap(_read_ids).with_output_types(pa.Table)
-            | "Split by user" >> beam.FlatMap(split_by_hash, self.partitions).with_output_types(tuple[int, pa.Table])
+            | "Split by user" >> beam.FlatMap(split_to_shuffle, self.partitions).with_output_types(tuple[int, bytes])
             | "Meet by user" >> beam.GroupByKey()
             | "Check that users are distinct" >> beam.Map(_check_distinct)
         )
@@ -88,7 +90,9 @@ class FindViolations(beam.PTransform):
 def find_violations(report: RunReport, staged: str, pairs: beam.PCollection[Pair]) -> beam.PCollection[Findings]:
     """Check the recommendations and users that `pairs` name: one `Findings`."""
     rules = Rules(report.top_n, report.exclude_seen, report.min_score, report.model_version)
-    checks = FindViolations(rules, candidates_file(staged), partitions_for(report.counters.get("users_read", 0)))
+    checks = FindViolations(
+        rules, candidates_file(staged), -(-max(1, report.counters.get("users_read", 0)) // IDS_A_PARTITION)
+    )
     return pairs | "Find violations" >> checks
 
 
@@ -261,12 +265,12 @@ def read_side_by_side(pair: Pair, users_a_batch: int) -> Iterator[tuple[pa.Table
 
 
 def _read_ids(pair: Pair) -> Iterator[pa.Table]:
-    yield from tables.read_batches(pair.users_file, _IDS, "--users", ROWS_A_PARTITION, pair.row_groups, [])
+    yield from tables.read_batches(pair.users_file, _IDS, "--users", IDS_A_PARTITION, pair.row_groups, [])
 
 
-def _check_distinct(met: tuple[int, Iterable[pa.Table]]) -> Findings:
+def _check_distinct(met: tuple[int, Iterable[bytes]]) -> Findings:
     _, ids = met
-    return check_distinct(array(pa.concat_tables(table.cast(_IDS) for table in ids)[USER_ID]))
+    return check_distinct(array(pa.concat_tables(table.cast(_IDS) for table in unpack(ids))[USER_ID]))
 
 
 def _failed(staged: str, what: str) -> RunError:

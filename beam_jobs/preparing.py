@@ -11,7 +11,7 @@ from apache_beam.io.parquetio import ReadAllFromParquetBatched
 
 from beam_jobs import launch, tables
 from beam_jobs.histories import collect_histories, collect_titles
-from beam_jobs.partition import split_by_hash
+from beam_jobs.partition import split_to_shuffle, unpack
 from beam_jobs.vectors import VECTORS, UserVectors, divide, join_vectors
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
 from model.interactions import conform
@@ -75,7 +75,7 @@ class CollectHistories(beam.PTransform):
             version = self.vectors.model_version
         return (
             tables
-            | "Split by user" >> beam.FlatMap(split_by_hash, self.partitions).with_output_types(tuple[int, pa.Table])
+            | "Split by user" >> beam.FlatMap(split_to_shuffle, self.partitions).with_output_types(tuple[int, bytes])
             | "Meet by user" >> beam.GroupByKey()
             | "Collect" >> beam.FlatMapTuple(_users, version).with_output_types(tuple[int, pa.Table])
         )
@@ -115,9 +115,9 @@ def reject_counters(rejects: Mapping[str, int]) -> dict[str, int]:
     return {f"interactions_rejected_{reason.replace(' ', '_')}": rows for reason, rows in rejects.items()}
 
 
-def _users(partition: int, parts: Iterable[pa.Table], version: str | None = None) -> Iterator[tuple[int, pa.Table]]:
+def _users(partition: int, packed: Iterable[bytes], version: str | None = None) -> Iterator[tuple[int, pa.Table]]:
     """A partition's users; with `version` also their vectors, of the model of that version, are among the parts."""
-    histories, vectors = divide(parts)
+    histories, vectors = divide(unpack(packed))
     given = 0
     if histories:
         users = collect_histories(pa.concat_tables(histories))

@@ -52,6 +52,7 @@ class Ranker:
         self.description: Mapping[str, Any] = read_description(folder)
         check_files(folder, self.description["files"])
         self._tensorflow = _import_tensorflow(threads)
+        _restrain_arrow(threads)
         try:
             # Kept: the signatures hold the graph but not the variables and tables that it reads.
             self._model = self._tensorflow.saved_model.load(str(folder))
@@ -185,6 +186,16 @@ def _import_tensorflow(threads: int | None) -> Any:
         # TensorFlow has begun to work in this process, as in one that also trained; results are the same.
         pass
     return tf
+
+
+def _restrain_arrow(threads: int | None) -> None:
+    """Arrow, set to no more threads than the process may use, and to give memory back.
+
+    Its own allocators keep for later what was freed, which a process that also has TensorFlow's has no room for.
+    """
+    pa.set_cpu_count(threads or os.cpu_count() or 1)
+    pa.set_io_thread_count(1)
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def _check_signatures(signatures: Mapping[str, Any], folder: Path, wanted: Mapping[str, Names]) -> None:

@@ -38,7 +38,7 @@ GROUPS_A_PLACE = 4
 HALVINGS = 10
 """Steps of the search for the floor, each of which halves the range that it is in."""
 PAIRS_A_STEP = 1 << 12
-"""Pairs scored exactly at once, so that memory is bounded where very many scores tie."""
+"""Pairs scored exactly at once, so that their vectors stay in the cache and memory is bounded."""
 
 _ABSENT = -3.0e38
 """In place of the bias of what is not to be found: finite, as infinity times zero is not a number."""
@@ -67,11 +67,19 @@ class Candidates(NamedTuple):
 
 
 def exact_scores(users: tf.Tensor, user_rows: tf.Tensor, titles: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
-    """The products of rows, `int32[P]` each, of two tables of vectors, `float32[P]`.
-
-    P is at least 2: of one pair TensorFlow sums the components in another order.
-    """
-    return tf.reduce_sum(tf.gather(users, user_rows) * tf.gather(titles, title_rows), axis=1)
+    """The products of rows, `int32[P]` each, of two tables of vectors, `float32[P]`; some at a time."""
+    pairs = tf.size(user_rows)
+    steps = tf.maximum(1, (pairs + PAIRS_A_STEP - 1) // PAIRS_A_STEP)
+    # Of one pair TensorFlow sums the components in another order.
+    size = tf.maximum(2, (pairs + steps - 1) // steps)
+    missing = [[0, steps * size - pairs]]
+    scores = tf.map_fn(
+        lambda rows: tf.reduce_sum(tf.gather(users, rows[0]) * tf.gather(titles, rows[1]), axis=1),
+        [tf.reshape(tf.pad(rows, missing), [steps, size]) for rows in (user_rows, title_rows)],
+        fn_output_signature=tf.float32,
+        parallel_iterations=1,
+    )
+    return tf.reshape(scores, [-1])[:pairs]
 
 
 def halve(vectors: tf.Tensor, findable: tf.Tensor, chunk: tf.Tensor) -> Candidates:
@@ -148,7 +156,7 @@ def best(
         # What one chunk has given is in order of users already.
         waiting = tf.cond(chunks > 1, lambda: tf.sort(waiting), lambda: waiting)
         places, positions = _part(waiting)
-        scores = _exact_in_steps(vectors, places, candidates.vectors, positions)
+        scores = exact_scores(vectors, places, candidates.vectors, positions)
         splits = tf.searchsorted(places, tf.range(block + 1))
         most = tf.reduce_max(splits[1:] - splits[:-1])
         width = tf.maximum(most, k - tf.shape(keys)[1])
@@ -293,21 +301,6 @@ def _words(scores: tf.Tensor, floor: tf.Tensor) -> tf.Tensor:
     scores = tf.reshape(scores, [tf.shape(scores)[0], WORD, -1])
     reached = tf.cast(scores >= tf.maximum(floor, _LOWEST)[:, None, None], tf.int32)
     return tf.reduce_sum(tf.bitwise.left_shift(reached, tf.range(WORD)[:, None]), axis=1)
-
-
-def _exact_in_steps(vectors: tf.Tensor, places: tf.Tensor, titles: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """`exact_scores` of any number of pairs, `PAIRS_A_STEP` at a time."""
-    pairs = tf.size(places)
-    steps = tf.maximum(1, (pairs + PAIRS_A_STEP - 1) // PAIRS_A_STEP)
-    size = tf.maximum(2, (pairs + steps - 1) // steps)
-    missing = [[0, steps * size - pairs]]
-    scores = tf.map_fn(
-        lambda rows: exact_scores(vectors, rows[0], titles, rows[1]),
-        [tf.reshape(tf.pad(rows, missing), [steps, size]) for rows in (places, positions)],
-        fn_output_signature=tf.float32,
-        parallel_iterations=1,
-    )
-    return tf.reshape(scores, [-1])[:pairs]
 
 
 def _keys(scores: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,15 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_jobs.partition import NUMBERS_A_PARTITION, ROWS_A_PARTITION, hash_partition, partitions_for, split_by_hash
+from beam_jobs.partition import (
+    NUMBERS_A_PARTITION,
+    ROWS_A_PARTITION,
+    hash_partition,
+    partitions_for,
+    split_by_hash,
+    split_to_shuffle,
+    unpack,
+)
 
 
 @given(st.lists(st.text(max_size=12)), st.integers(1, 9))
@@ -54,7 +62,21 @@ def test_the_number_of_partitions_follows_the_rows() -> None:
 PINNED = [673, 747, 565, 986, 0, 0]
 
 
-def test_a_part_travels_alone() -> None:
-    table = pa.table({"user_id": [f"user {number}" for number in range(5_000)]})
+def test_a_part_travels_alone_and_small() -> None:
+    table = pa.table({"user_id": [f"user {number}" for number in range(20_000)]})
     whole = len(pickle.dumps(table))
-    assert sum(len(pickle.dumps(part)) for _, part in split_by_hash(table, 10)) < 1.2 * whole
+    assert sum(len(packed) for _, packed in split_to_shuffle(table, 10)) < whole / 2
+    assert sum(len(packed) for _, packed in split_to_shuffle(table, 1)) < whole / 2
+
+
+@given(st.lists(st.tuples(st.text(max_size=12), st.lists(st.text(max_size=3), max_size=3))), st.integers(1, 9))
+def test_what_is_packed_comes_out_again(rows: list[tuple[str, list[str]]], n: int) -> None:
+    schema = pa.schema([("user_id", pa.string()), ("seen", pa.list_(pa.string()))])
+    table = pa.Table.from_pylist([{"user_id": user, "seen": seen} for user, seen in rows], schema)
+    parts = dict(split_by_hash(table, n))
+    packed = list(split_to_shuffle(table, n))
+    assert [number for number, _ in packed] == list(parts)
+    assert [part.to_pylist() for part in unpack(part for _, part in packed)] == [
+        part.to_pylist() for part in parts.values()
+    ]
+    assert all(part.schema == schema for part in unpack(part for _, part in packed))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from model.recommender import Recommender
     from model.weights import Weights
 
-FACTORS, RATING_FACTORS = 96, 41
+FACTORS, RATING_FACTORS = 97, 41
 """Components of the vectors of a relevance ranker, by which it ranks and by which it predicts ratings."""
 NOISE = 0.1
 """Of the deviation of trained vectors of titles, added where they serve a second time: else titles would tie."""
