@@ -33,7 +33,7 @@ def measure(setting: Setting) -> Outcome:
     sizes: dict[str, Sequence[int]] = {
         "run_inference": few,
         "score": users,
-        "spark": setting.size((20_000, 80_000), (500, 2_000)),
+        "spark": users,
         "score_many_titles": fewer,
     }
     sides: dict[str, Callable[[], Sequence[float]]] = {

@@ -20,7 +20,7 @@ from tests.benchmarks.scoring import kernel_answers, kernel_rate
 from tests.benchmarks.setting import Setting, cores
 from tests.benchmarks.sides import in_new_process, in_turn
 
-SHAPES = ((32, 20_000, 100), (96, 1_664, 20))
+SHAPES = ((32, 20_000, 100), (models.FACTORS, 1_664, 20))
 """Factors, titles and k."""
 USERS = 8_192
 FLOOR, REACH = 1.0, 2.0

@@ -23,7 +23,7 @@ SHAPES = {
 }
 """By kind of ranker, users and titles of the runs that the model is fitted to, and in the end of the one held out."""
 QUICK = ((300, 500), (1_200, 500), (300, 2_000), (600, 1_000))
-LABELS = {"basic": "dense layers 64-256-64-1, trained", "relevance": "products of 96 factors"}
+LABELS = {"basic": "dense layers 64-256-64-1, trained", "relevance": f"products of {models.FACTORS} factors"}
 TOLERANCE, TOLERANCE_REACH = 25.0, 10.0
 """Percent, of the prediction for the run held out: machines shared with others vary by as much."""
 MACHINE = "n2-standard-4"
