@@ -194,7 +194,6 @@ def _restrain_arrow(threads: int | None) -> None:
     Its own allocators keep for later what was freed, which a process that also has TensorFlow's has no room for.
     """
     pa.set_cpu_count(threads or os.cpu_count() or 1)
-    pa.set_io_thread_count(1)
     pa.set_memory_pool(pa.system_memory_pool())
 
 
