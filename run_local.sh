@@ -19,7 +19,7 @@ usage: ./run_local.sh [flags]        set up on first use, then the whole flow: t
   --tfds_data_dir DIR  where TensorFlow Datasets prepared, or will prepare, its datasets
   --work_dir DIR       gets model/, users/, candidates/ and recommendations/ (default: runs/local in the checkout)
   --model KIND         relevance (the default), rating, basic or tuned
-  --split NAME         last_n (the default for relevance), time (for the others), random or none: what it is measured on
+  --split NAME         last_n (the default for relevance), time (for the others), cutoff, random or none: what it is measured on
   --epochs N           passes over the interactions (default: those of the model)
   --seed N             of the training (default: 0)
   --top_n N            recommendations a user (default: 20)

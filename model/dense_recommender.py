@@ -105,7 +105,8 @@ class DenseRecommender(Recommender):
 
     Ties are kept: a row of a matrix product comes out with the same bits whatever rows stand beside it, so titles
     that the model cannot tell apart get equal scores, in `recommend` and `serving_default` alike. That holds for whole
-    multiples of `ROW_MULTIPLE` rows, which is what passes here always have.
+    multiples of `ROW_MULTIPLE` rows, which is what passes here always have. Without XLA the last bits of a score would
+    be others.
     """
 
     def __init__(self, weights: RankerWeights) -> None:

@@ -15,9 +15,11 @@ from model.contract import TIMESTAMP, USER_ID
 from model.datasets import parse_columns, read_interactions
 from model.interactions import SCHEMA, row_hashes
 
-NAMES = ("time", "random", "last_n", "given", "none")
+NAMES = ("time", "cutoff", "random", "last_n", "given", "none")
 CUTS = (0.6, 0.8)
 """Where validation and test begin, as shares: of the range of timestamps for `time`, of the rows for `random`."""
+
+TRAIN, VALIDATION, TEST = range(3)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def split_interactions(
     Args:
       table: of `model.interactions.SCHEMA`, at least one row.
       name: `time` cuts the range of timestamps at 60% and 80%, a row at a cut in the earlier part, as the article has
-        it. `random` draws 60%, 20% and 20% of the rows by `seed`; the same rows in another order are split the same.
+        it. `cutoff` has the same test part and trains on everything before it, as a model does that is made anew
+        every night; settings are to be chosen elsewhere, as there is no validation part. `random` draws 60%, 20% and 20% of the rows by `seed`; the same rows in another order are split the same.
         `last_n` sets each user's last rows aside as the test part, of those of one second the last in the table;
         there is no validation part. `given` takes `validation` and `test` as they are and the table as the train part.
         `none` has everything in the train part.
@@ -74,6 +77,8 @@ def split_interactions(
     none = table.slice(0, 0)
     if name == "time":
         return _divide(name, table, _part_by_time(table), {})
+    if name == "cutoff":
+        return _divide(name, table, np.where(_part_by_time(table) == TEST, TEST, TRAIN), {})
     if name == "random":
         return _divide(name, table, _part_at_random(table, seed), {"seed": seed})
     if name == "last_n":
@@ -119,8 +124,8 @@ def split_from_flags(table: pa.Table, args: argparse.Namespace, default: str = "
 
 
 def _divide(name: str, table: pa.Table, part: np.ndarray, settings: dict[str, Any]) -> Split:
-    """`part` is `int[rows]`: 0 train, 1 validation, 2 test."""
-    train, validation, test = (table.filter(pa.array(part == number)) for number in range(3))
+    """`part` is `int[rows]`, of `TRAIN`, `VALIDATION` and `TEST`."""
+    train, validation, test = (table.filter(pa.array(part == number)) for number in (TRAIN, VALIDATION, TEST))
     return Split(name, train, validation, test, settings)
 
 
@@ -144,6 +149,6 @@ def _part_by_last(table: pa.Table, last_n: int) -> np.ndarray:
     # The sort is stable: interactions of one second stay in the table's order.
     order = np.lexsort((table[TIMESTAMP].to_numpy(), users))
     ends = np.cumsum(np.bincount(users))[users[order]]
-    part = np.zeros(table.num_rows, np.int64)
-    part[order[np.arange(table.num_rows) >= ends - last_n]] = 2
+    part = np.full(table.num_rows, TRAIN)
+    part[order[np.arange(table.num_rows) >= ends - last_n]] = TEST
     return part

@@ -77,13 +77,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
 
 @pytest.fixture(scope="module")
 def near(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
-    """Ranks by ratings that half precision cannot tell apart, far from 0 and of titles of many lengths; likewise."""
+    """The `near_ties`, likewise."""
+    return both_sizes(near_ties(), tmp_path_factory)
+
+
+def near_ties() -> DotWeights:
+    """Ranks by ratings that half precision cannot tell apart, far from 0 and of titles of many lengths."""
     rng = np.random.default_rng(3)
     drawn = random_factors(3)
     lengths = rng.choice([0.1, 1, 30], TITLES + 1)[:, None]
     titles = (drawn.title_vectors[rng.integers(0, 3, TITLES + 1)] + 1e-4 * drawn.title_vectors) * lengths + 5
     factors = Factors(drawn.user_vectors, titles.astype(np.float32), 100 + drawn.title_bias * np.float32(1e-4))
-    return both_sizes(weights(factors, factors), tmp_path_factory)
+    return weights(factors, factors)
 
 
 def both_sizes(made: DotWeights, folders: pytest.TempPathFactory) -> list[Loaded]:
@@ -103,6 +108,32 @@ def requests(draw: st.DrawFn) -> tuple[list[str], list[str], list[list[int]], in
     titles = draw(st.lists(st.sampled_from([*(f"t{i}" for i in range(TITLES)), "unheard of", ""]), max_size=30))
     lists = st.lists(st.integers(0, len(titles) - 1), max_size=len(titles)) if titles else st.just([])
     return users, titles, [draw(lists) for _ in users], draw(st.integers(0, 35))
+
+
+def test_an_answer_is_the_same_without_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scan only says what can be left out; whatever computes it, and in whatever order it sums, scores are those
+    of `exact_scores`."""
+    users, titles = ([f"{letter}{i}" for i in range(count)] for letter, count in (("u", USERS), ("t", TITLES)))
+
+    def answer() -> dict[str, np.ndarray]:
+        seen = tf.constant([3, 4, 5], tf.int32), tf.constant([0, 3] + [3] * (USERS - 1), tf.int64)
+        best = DotRecommender(near_ties()).recommend(tf.constant(users), tf.constant(titles), *seen, tf.constant(5))
+        return {name: values.numpy() for name, values in best.items()}
+
+    compiled = answer()
+    calls = []
+
+    def approximate(vectors: tf.Tensor, halves: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        calls.append(mask)
+        halved = tf.cast(tf.concat([vectors, vectors[:, -1:]], axis=1), tf.bfloat16)
+        return tf.matmul(tf.cast(halved, tf.float32), tf.cast(halves, tf.float32), transpose_b=True) + mask
+
+    for name in ("_scan", "_scan_first"):
+        monkeypatch.setattr(dot_top_k, name, getattr(dot_top_k, name).python_function)
+    monkeypatch.setattr(dot_top_k, "_approximate", approximate)
+    plain = answer()
+    assert calls
+    assert all(np.array_equal(plain[name], compiled[name]) for name in ("index", "score"))
 
 
 @settings(max_examples=100, deadline=None)

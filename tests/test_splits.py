@@ -26,7 +26,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return table.append_column("row", pa.array(range(len(rows))))
 
 
-@given(tables(), st.sampled_from(["time", "random", "last_n", "none"]), st.integers(0, 3), st.integers(1, 4))
+@given(tables(), st.sampled_from(["time", "cutoff", "random", "last_n", "none"]), st.integers(0, 3), st.integers(1, 4))
 def test_every_row_is_in_exactly_one_part_in_the_tables_order(table: pa.Table, name: str, seed: int, n: int) -> None:
     parts = split_interactions(table, name, seed=seed, last_n=n).parts
     rows = [part["row"].to_pylist() for part in parts.values()]
@@ -45,6 +45,15 @@ def test_time_puts_a_row_at_a_cut_into_the_earlier_part() -> None:
     table = pa.table([["u"] * 6, ["m"] * 6, [1.0] * 6, [0, 60, 61, 80, 81, 100]], names=SCHEMA.names).cast(SCHEMA)
     parts = split_interactions(table, "time").parts
     assert [part["timestamp"].to_pylist() for part in parts.values()] == [[0, 60], [61, 80], [81, 100]]
+
+
+@given(tables())
+def test_cutoff_tests_what_time_tests_and_trains_on_all_before(table: pa.Table) -> None:
+    by_time, split = split_interactions(table, "time"), split_interactions(table, "cutoff")
+    assert split.test.equals(by_time.test)
+    assert split.validation.num_rows == 0
+    before = by_time.train["row"].to_pylist() + by_time.validation["row"].to_pylist()
+    assert split.train["row"].to_pylist() == sorted(before)
 
 
 @given(tables(), st.integers(1, 4))

@@ -30,13 +30,14 @@ def measure(setting: Setting) -> Outcome:
     """Three sides, each end to end and as the bare kernel, and the peak beside them."""
     users = setting.size((40_000, 160_000), (200, 800))
     many = setting.size(MANY_TITLES, 2_500)
-    trained = models.folder_of(models.make_trained, setting.scratch, users[1], many)
+    largest = setting.size((50_000, 200_000), (25, 100))
+    trained = models.folder_of(models.make_trained, setting.scratch, max(users[1], largest[1]), many)
     worst = models.folder_of(models.make_model, setting.scratch, users[1], FEW_TITLES)
     fewer = [count // 8 for count in users]
     sides: dict[str, tuple[Any, Any, int]] = {
         "trained": (trained, users, FEW_TITLES),
         "random": (worst, fewer, FEW_TITLES),
-        "many_titles": (trained, fewer, many),
+        "many_titles": (trained, largest, many),
     }
     seconds = in_turn(_callables(setting, sides), setting.turns)
     peak = limits.SIDE**3 * 2 / seconds["peak"][0]
