@@ -62,10 +62,10 @@ def split_interactions(
       table: of `model.interactions.SCHEMA`, at least one row.
       name: `time` cuts the range of timestamps at 60% and 80%, a row at a cut in the earlier part, as the article has
         it. `cutoff` has the same test part and trains on everything before it, as a model does that is made anew
-        every night; settings are to be chosen elsewhere, as there is no validation part. `random` draws 60%, 20% and 20% of the rows by `seed`; the same rows in another order are split the same.
-        `last_n` sets each user's last rows aside as the test part, of those of one second the last in the table;
-        there is no validation part. `given` takes `validation` and `test` as they are and the table as the train part.
-        `none` has everything in the train part.
+        every night; settings are to be chosen elsewhere, as there is no validation part. `random` draws 60%, 20% and
+        20% of the rows by `seed`; the same rows in another order are split the same. `last_n` sets each user's last
+        rows aside as the test part, of those of one second the last in the table; there is no validation part. `given`
+        takes `validation` and `test` as they are and the table as the train part. `none` has everything in the train part.
       seed: for `random`.
       last_n: for `last_n`, how many rows a user, at least 1.
       validation: for `given`.

@@ -117,7 +117,8 @@ def test_an_answer_is_the_same_without_xla(monkeypatch: pytest.MonkeyPatch) -> N
 
     def answer() -> dict[str, np.ndarray]:
         seen = tf.constant([3, 4, 5], tf.int32), tf.constant([0, 3] + [3] * (USERS - 1), tf.int64)
-        best = DotRecommender(near_ties()).recommend(tf.constant(users), tf.constant(titles), *seen, tf.constant(5))
+        model = DotRecommender(near_ties())
+        best = model.recommend(tf.constant(users), tf.constant(titles), *seen, tf.constant(5))
         return {name: values.numpy() for name, values in best.items()}
 
     compiled = answer()
