@@ -65,7 +65,7 @@ def split_interactions(
         every night; settings are to be chosen elsewhere, as there is no validation part. `random` draws 60%, 20% and
         20% of the rows by `seed`; the same rows in another order are split the same. `last_n` sets each user's last
         rows aside as the test part, of those of one second the last in the table; there is no validation part. `given`
-        takes `validation` and `test` as they are and the table as the train part. `none` has everything in the train part.
+        takes `validation` and `test` as they are and the table as the train part. `none` has all in the train part.
       seed: for `random`.
       last_n: for `last_n`, how many rows a user, at least 1.
       validation: for `given`.
