@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from model.co_watching import co_watching
 from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
 from model.examples import learning_order, on_disk
 from model.fitting import Vocabulary
@@ -153,9 +154,11 @@ def fit_rating(
     mean = float(ratings.mean(dtype=np.float64))
     user_counts = np.bincount(rows["user_row"], minlength=len(vocabulary.users) + 1)[1:]
     title_counts = np.bincount(rows["title_row"], minlength=len(vocabulary.titles) + 1)[1:]
+    users, titles = len(vocabulary.users), len(vocabulary.titles)
+    watched = co_watching(rows["user_row"] - 1, rows["title_row"] - 1, users, titles, settings.co_watching, seed)
     model = RatingModel(
         with_constant(user_features(described, vocabulary.users)),
-        with_constant(np.hstack([title_features(described, vocabulary.titles), popularity(title_counts)])),
+        with_constant(np.hstack([title_features(described, vocabulary.titles), popularity(title_counts), watched])),
         mean,
         train.num_rows,
         settings,
