@@ -15,7 +15,7 @@ import tensorflow as tf
 OVERSAMPLING, POWER_ITERATIONS = 8, 8
 FEW = 10.0
 """Interactions as many as which pull a component to 0, as those of few say little."""
-FURTHEST = 4.0
+FURTHEST = 2.0
 """Deviations; what is further from 0 is brought there."""
 SCALE = 0.3
 """The deviation of a feature, which says how much it is trusted to begin with."""

@@ -14,7 +14,7 @@ from model.closeness import Closeness
 class RatingSettings:
     """What a rating model is made with and how it is fitted; the defaults were chosen by `python -m model.tune`."""
 
-    members: int = 4
+    members: int = 8
     """S, fitted side by side from different starts; the average of their ratings is what counts."""
     factors: int = 10
     """D; the fit closes those it has no use for."""
@@ -56,8 +56,8 @@ class RelevanceSettings:
     )
     """From what is watched next being told by what was watched last, to order telling nothing; the interactions choose.
     """
-    rating: RatingSettings = field(default_factory=RatingSettings)
-    """Of the ratings that it predicts beside."""
+    rating: RatingSettings = field(default_factory=lambda: RatingSettings(members=4))
+    """Of the ratings that it predicts beside; with half of the members, as vectors are as long as they are many."""
     epochs: int = 4
     """Of the towers; the vectors in closed form take none."""
     learning_rate: float = 0.05

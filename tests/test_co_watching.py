@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from model import co_watching as module
 from model.co_watching import FURTHEST, SCALE, co_watching
 
 USERS, TITLES = 60, 40
@@ -25,8 +26,10 @@ def test_titles_that_the_same_users_watch_are_alike() -> None:
     assert max(even) < 0 < min(odd) or max(odd) < 0 < min(even)
 
 
-def test_features_are_of_one_scale_and_zero_where_nobody_watched() -> None:
+def test_features_are_of_one_scale_and_zero_where_nobody_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     user, title = checkerboard()
+    assert np.abs(co_watching(user, title, USERS, TITLES, 4, seed=0)).max() == pytest.approx(FURTHEST * SCALE)
+    monkeypatch.setattr(module, "FURTHEST", np.inf)
     features = co_watching(user, title, USERS, TITLES + 3, 4, seed=0)
     counts = np.bincount(title, minlength=TITLES + 3)
     assert features.dtype == np.float32
@@ -34,7 +37,6 @@ def test_features_are_of_one_scale_and_zero_where_nobody_watched() -> None:
     weighted = counts[:, None] / counts.sum()
     assert (weighted * features).sum(axis=0) == pytest.approx(np.zeros(4), abs=1e-6)
     assert np.sqrt((weighted * features**2).sum(axis=0)) == pytest.approx(np.full(4, SCALE), rel=1e-3)
-    assert np.abs(features).max() <= FURTHEST * SCALE
 
 
 def test_rows_in_another_order_and_twice_change_nothing() -> None:
@@ -45,7 +47,8 @@ def test_rows_in_another_order_and_twice_change_nothing() -> None:
     assert np.array_equal(co_watching(user[again], title[again], USERS, TITLES, 3, seed=0), features)
 
 
-def test_the_components_are_those_of_the_whole_matrix() -> None:
+def test_the_components_are_those_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FURTHEST", np.inf)
     user, title = checkerboard()
     matrix = np.zeros((USERS, TITLES))
     matrix[user, title] = 1
