@@ -41,7 +41,7 @@ FINDINGS_FILE = "findings.json"
 """What the pipeline found, on its way back to the process that started it."""
 
 ROWS_A_BATCH = 1 << 15
-"""Recommendations checked at a time."""
+"""Recommendations checked at a time, by a process of one thread."""
 IDS_A_PARTITION = 1 << 16
 """Of users, held at a time to see that they are distinct."""
 
@@ -71,12 +71,14 @@ class FindViolations(beam.PTransform):
     """Of `beam_jobs.schema.CANDIDATES`; workers read it themselves, as it may be too large to travel with the code."""
     partitions: int
     """That user ids are divided into."""
+    rows_a_batch: int
+    """Recommendations checked at a time."""
 
     def expand(self, pairs: beam.PCollection[Pair]) -> beam.PCollection[Findings]:
         """One collection of one merged `Findings`."""
-        found = pairs | "Check rows" >> beam.FlatMap(_check_pair, self.candidates_file, self.rules).with_output_types(
-            Findings
-        )
+        found = pairs | "Check rows" >> beam.FlatMap(
+            _check_pair, self.candidates_file, self.rules, self.rows_a_batch
+        ).with_output_types(Findings)
         repeated = (
             pairs
             | "Read user ids" >> beam.FlatMap(_read_ids).with_output_types(pa.Table)
@@ -87,12 +89,14 @@ class FindViolations(beam.PTransform):
         return (found, repeated) | beam.Flatten() | "Merge" >> beam.CombineGlobally(merge)
 
 
-def find_violations(report: RunReport, staged: str, pairs: beam.PCollection[Pair]) -> beam.PCollection[Findings]:
-    """Check the recommendations and users that `pairs` name: one `Findings`."""
+def find_violations(
+    report: RunReport, staged: str, pairs: beam.PCollection[Pair], threads: int | None
+) -> beam.PCollection[Findings]:
+    """Check the recommendations and users that `pairs` name, in processes of so many threads: one `Findings`."""
     rules = Rules(report.top_n, report.exclude_seen, report.min_score, report.model_version)
-    checks = FindViolations(
-        rules, candidates_file(staged), -(-max(1, report.counters.get("users_read", 0)) // IDS_A_PARTITION)
-    )
+    partitions = max(1, -(-report.counters.get("users_read", 0) // IDS_A_PARTITION))
+    rows = launch.rows_a_batch(ROWS_A_BATCH, threads)
+    checks = FindViolations(rules, candidates_file(staged), partitions, rows)
     return pairs | "Find violations" >> checks
 
 
@@ -149,7 +153,12 @@ def audit_pipeline(
     """Pairs of files in, one line of JSON out."""
     pipeline = beam.Pipeline(options=options)
     _ = (
-        find_violations(report, staged, pipeline | "List files" >> beam.Create(pairs) | beam.Reshuffle())
+        find_violations(
+            report,
+            staged,
+            pipeline | "List files" >> beam.Create(pairs) | beam.Reshuffle(),
+            launch.threads_a_process(options),
+        )
         | "As JSON" >> beam.Map(json.dumps)
         | "Write findings" >> beam.io.WriteToText(findings, num_shards=1, shard_name_template="")
     )
@@ -226,13 +235,13 @@ def _read_candidates(path: str) -> pa.Array:
     return tables.read_table(path, CANDIDATES, "--staged")[MOVIE_TITLE].combine_chunks()
 
 
-def _check_pair(pair: Pair, candidates_file: str, rules: Rules) -> Iterator[Findings]:
+def _check_pair(pair: Pair, candidates_file: str, rules: Rules, rows_a_batch: int) -> Iterator[Findings]:
     candidates = _read_candidates(candidates_file)
-    for users, rows in read_side_by_side(pair, max(1, ROWS_A_BATCH // rules.top_n)):
+    for users, rows in read_side_by_side(pair, max(1, rows_a_batch // rules.top_n), rows_a_batch):
         yield check_rows(users, rows, candidates, rules)
 
 
-def read_side_by_side(pair: Pair, users_a_batch: int) -> Iterator[tuple[pa.Table, pa.Table]]:
+def read_side_by_side(pair: Pair, users_a_batch: int, rows_a_batch: int) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Users, some at a time, and their recommendations: all rows from where they begin to the first of another user.
 
     Rows that are left when all users are read come with no users. A user whose rows are elsewhere than the users table
@@ -242,7 +251,7 @@ def read_side_by_side(pair: Pair, users_a_batch: int) -> Iterator[tuple[pa.Table
     batches = iter(())
     if pair.rows_file is not None:
         groups = range(len(tables.read_footer(pair.rows_file, "--staged")[1]))
-        batches = tables.read_batches(pair.rows_file, RECOMMENDATIONS, "--staged", ROWS_A_BATCH, groups, repeated)
+        batches = tables.read_batches(pair.rows_file, RECOMMENDATIONS, "--staged", rows_a_batch, groups, repeated)
     rows = ENCODED_RECOMMENDATIONS.empty_table()
     for users in tables.read_batches(pair.users_file, USERS, "--users", users_a_batch, pair.row_groups, [SEEN]):
         ids = array(users[USER_ID]).cast(pa.string())

@@ -98,6 +98,15 @@ def threads_a_process(options: PipelineOptions) -> int | None:
     return max(1, _cores() // processes)
 
 
+def rows_a_batch(rows: int, threads: int | None) -> int:
+    """How many rows a process works on at a time: `rows` if it has one thread, and else four times as many.
+
+    Of processes with one thread a machine runs many, and each is to take little memory. In one with several threads
+    these wait for each other around every call, so that there are to be few calls.
+    """
+    return rows if threads == 1 else 4 * rows
+
+
 def _use_all_cores(options: PipelineOptions) -> None:
     """Run in process on as many threads as there are cores: one reads and writes while another's model call computes.
 

@@ -21,7 +21,7 @@ from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, USERS, USERS_W
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
 ROWS_A_BATCH = 1 << 16
-"""Recommendations made, and written as a row group, at a time."""
+"""Recommendations made, and written as a row group, at a time, by a process of one thread."""
 USERS_A_BATCH = (64, 1 << 14)
 """At least and at most."""
 
@@ -81,7 +81,7 @@ class _RankPart(beam.DoFn):
         table = tables.read_table(candidates_file(self._staged), CANDIDATES, "--candidates")
         self._candidates = Candidates(table[MOVIE_TITLE].combine_chunks(), self._ranker)
         least, most = USERS_A_BATCH
-        users = max(1, ROWS_A_BATCH // self._selection.top_n)
+        users = max(1, launch.rows_a_batch(ROWS_A_BATCH, self._threads) // self._selection.top_n)
         # A power of two, as rows of a group and the model's blocks are, so that none is cut in unequal pieces.
         self._users_a_batch = min(max(least, 1 << users.bit_length() - 1), most)
         self._progress = progress.of_run(self._report.run_id, self._report.counters["users_read"])

@@ -126,7 +126,8 @@ def test_the_traceback_of_an_input_error_is_kept_off_the_log(caplog: pytest.LogC
     _ = pipeline | beam.Create([1]) | "Refuse" >> beam.Map(refuse)
     with pytest.raises(InputError):
         launch.run(pipeline)
-    assert not caplog.records
+    # Beam may report an error of its own, as it now and then releases a failed bundle twice.
+    assert "InputError" not in caplog.text
 
 
 def test_any_other_error_of_a_worker_is_a_failed_run_and_stays_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
