@@ -25,7 +25,7 @@ SPARK_FLOOR, SPARK_REACH = 6.0, 20.0
 
 def measure(setting: Setting) -> Outcome:
     """Rates as slopes between two numbers of users; Spark's row says so where it is not installed."""
-    users = setting.size((100_000, 400_000), (500, 2_000))
+    users = setting.size((100_000, 800_000), (500, 2_000))
     few = setting.size(pairs.FEW_USERS, (20, 80))
     many_titles, fewer = setting.size(MANY_TITLES, 2_000), [count // 8 for count in users]
     model = models.folder_of(models.make_dot, setting.scratch, users[1], many_titles)
@@ -33,7 +33,7 @@ def measure(setting: Setting) -> Outcome:
     sizes: dict[str, Sequence[int]] = {
         "run_inference": few,
         "score": users,
-        "spark": users,
+        "spark": setting.size((100_000, 400_000), (500, 2_000)),
         "score_many_titles": fewer,
     }
     sides: dict[str, Callable[[], Sequence[float]]] = {
