@@ -2,9 +2,9 @@
 
 Which users chose a title tells of the ratings that it gets, most of all where these are few (Koren, "Factorization
 meets the neighborhood", 2008, section 3.2, has the same of users). The features are the leading components of the
-matrix of who watched what. On MovieLens 100K split by time they take 0.0069 off the squared error of 1.0449 on
-validation (95% interval from -0.0139 to +0.0002, over users). Users have no such features: there they would take off
-0.0011 more (from -0.0070 to +0.0044), which may be chance, and new users, most of those rows, have nothing of the kind.
+matrix of who watched what. On MovieLens 100K split by time, cut at 4 deviations, they take 0.0069 off the squared error
+of 1.0449 on validation (95% interval from -0.0139 to +0.0002, over users). Users have no such features: there they
+would take off 0.0011 more (from -0.0070 to +0.0044), which may be chance, and new users, most of those rows, have none.
 """
 
 from __future__ import annotations
