@@ -180,7 +180,7 @@ def score_pipeline(plan: Plan, options: PipelineOptions) -> beam.Pipeline:
     if not plan.stage_only:
         pairs = scored | "Find rows" >> beam.Map(pair_of, partition_of(plan.staged, plan.report))
         findings = audit.find_violations(plan.report, plan.staged, pairs, plan.threads)
-    _ = (scored, findings) | "Conclude" >> Conclude(plan)
+    _ = scored | "Conclude" >> Conclude(plan, findings)
     return pipeline
 
 

@@ -121,18 +121,17 @@ class Conclude(beam.PTransform):
     """Write the run's report; where the rows were audited, publish them."""
 
     plan: Plan
+    findings: beam.PCollection[audit.Findings] | None
+    """What the audit found; None where there was none."""
 
-    def expand(
-        self, outcome: tuple[beam.PCollection[Scored], beam.PCollection[audit.Findings] | None]
-    ) -> beam.PCollection[None]:
-        """What became of all parts, and what the audit found; nothing but files comes out."""
-        scored, findings = outcome
+    def expand(self, scored: beam.PCollection[Scored]) -> beam.PCollection[None]:
+        """What became of all parts; nothing but files comes out."""
         once = scored.pipeline | "Once" >> beam.Create([None])
         place = (self.plan.report, self.plan.staged)
-        if findings is None:
+        if self.findings is None:
             return once | "Report" >> beam.Map(_report, *place, beam.pvalue.AsList(scored))
         return once | "Report and publish" >> beam.Map(
-            _publish, *place, beam.pvalue.AsList(scored), beam.pvalue.AsSingleton(findings), self.plan.output
+            _publish, *place, beam.pvalue.AsList(scored), beam.pvalue.AsSingleton(self.findings), self.plan.output
         )
 
 

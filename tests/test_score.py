@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from pyarrow import dataset, parquet
 
-from beam_jobs import prepare, ranker, recommendations, score, scoring
+from beam_jobs import audit, prepare, publish, ranker, recommendations, score, scoring
 from beam_jobs.schema import RECOMMENDATIONS
 from model import train
 from model.cli import InputError, RunError
@@ -102,6 +102,19 @@ def test_files_have_the_columns_of_the_contract_and_staging_is_gone(work: Path, 
     assert all(parquet.read_schema(file).equals(RECOMMENDATIONS) for file in files)
     assert {path.name for path in tmp_path.iterdir()} == {"recommendations"}
     assert {path.suffix for path in partition.iterdir()} == {".parquet", ".json"}
+
+
+def test_the_steps_taken_one_by_one_publish_the_same_rows(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score.main(command(work, tmp_path / "one"))
+    score.main([*command(work, tmp_path / "two"), "--stage_only"])
+    assert not (tmp_path / "two" / "recommendations").exists()
+    staged = capsys.readouterr().out.rpartition("staged, not audited and not published: ")[2].strip()
+    audit.main(["--staged", staged])
+    publish.main(["--staged", staged, "--output", str(tmp_path / "two")])
+    assert read(tmp_path / "one").equals(read(tmp_path / "two"))
+    assert report(tmp_path / "one")["counters"] == report(tmp_path / "two")["counters"]
 
 
 def test_counters_agree_with_the_rows(work: Path, tmp_path: Path) -> None:
