@@ -23,30 +23,31 @@ class Gaussians(tf.Module):
         return tf.exp(2 * self.log_deviation)
 
     def divergence(self) -> tf.Tensor:
-        """The Kullback-Leibler divergence of the posterior from the prior, summed over all unknowns, a scalar."""
+        """The Kullback-Leibler divergence of the posterior from the prior, `float32[n, S, E]`."""
         squares = (tf.square(self.mean) + self.variance) * tf.exp(-2 * self.log_tau)
-        return tf.reduce_sum((squares - 1) / 2 - self.log_deviation + self.log_tau)
+        return (squares - 1) / 2 - self.log_deviation + self.log_tau
 
 
 class Tower(tf.Module):
     """A Gaussian vector and bias for each of n users or titles: what side features say, and what is the row's own."""
 
-    def __init__(self, features: np.ndarray, settings: RatingSettings) -> None:
-        """Start at random; `features: float32[n, K]`."""
+    def __init__(self, features: np.ndarray, told: np.ndarray, settings: RatingSettings) -> None:
+        """Start at random; `features: float32[n, K]`, and which of them each member is told, `bool[K, S]`."""
         super().__init__()
         members, size, scale = settings.members, settings.factors + 1, settings.initial_scale
         self._features = tf.constant(features, tf.float32)
+        self._told = tf.constant(told[:, :, np.newaxis], tf.float32)
         self.own = Gaussians((features.shape[0], members, size), scale, tau=0.3, deviation=0.2)
         self.side = Gaussians((features.shape[1], members, size), scale / 10, tau=0.2, deviation=0.05)
 
     def moments(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Means and variances, `float32[n, S, D + 1]` each; the last place is the bias."""
-        mean = self.own.mean + tf.tensordot(self._features, self.side.mean, 1)
-        return mean, self.own.variance + tf.tensordot(tf.square(self._features), self.side.variance, 1)
+        variance = tf.tensordot(tf.square(self._features), self._told * self.side.variance, 1)
+        return self.own.mean + self._side_mean(), self.own.variance + variance
 
     def divergence(self) -> tf.Tensor:
         """Of everything in the tower, a scalar."""
-        return self.own.divergence() + self.side.divergence()
+        return tf.reduce_sum(self.own.divergence()) + tf.reduce_sum(self._told * self.side.divergence())
 
     def expected(self, trained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vectors, `float32[n, S * D]`, each member's a share of an average, and biases, `float32[n]`.
@@ -55,7 +56,11 @@ class Tower(tf.Module):
         prior, which the optimizer only comes near to.
         """
         own = self.own.mean.numpy() * trained[:, np.newaxis, np.newaxis]
-        mean = own + tf.tensordot(self._features, self.side.mean, 1).numpy()
+        mean = own + self._side_mean().numpy()
         rows, members, _ = mean.shape
         vectors = mean[:, :, :-1].reshape(rows, -1) / np.sqrt(members)
         return vectors.astype(np.float32), mean[:, :, -1].mean(axis=1).astype(np.float32)
+
+    def _side_mean(self) -> tf.Tensor:
+        """What is expected by side features alone, `float32[n, S, D + 1]`."""
+        return tf.tensordot(self._features, self._told * self.side.mean, 1)

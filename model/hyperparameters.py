@@ -18,8 +18,9 @@ class RatingSettings:
     """S, fitted side by side from different starts; the average of their ratings is what counts."""
     factors: int = 10
     """D; the fit closes those it has no use for."""
-    co_watching: int = 16
-    """Side features of titles by who watched them, see `model.co_watching`."""
+    co_watching: tuple[int, ...] = (8, 16, 24, 32)
+    """How many side features of titles by who watched them, see `model.co_watching`, members are told, in turn. With
+    more of them a member knows more and is misled more; those that differ average better than those that do not."""
     epochs: int = 25
     warm_up: float = 0.4
     """The share of the epochs over which the prior's weight rises to 1; at full weight from the start it closes
@@ -34,8 +35,8 @@ class RatingSettings:
 
     def __post_init__(self) -> None:
         _check_epochs(self.epochs)
-        if self.co_watching < 0:
-            raise InputError(f"{self}: co_watching must be at least 0")
+        if min(self.co_watching, default=-1) < 0:
+            raise InputError(f"{self}: co_watching must be numbers of at least 0, one or more")
         if min(self.members, self.factors, self.batch_size) < 1:
             raise InputError(f"{self}: members, factors and batch_size must be at least 1")
 

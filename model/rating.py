@@ -72,20 +72,30 @@ class RatingModel(tfrs.Model):
     """
 
     def __init__(
-        self, user_side: np.ndarray, title_side: np.ndarray, mean: float, rows: int, settings: RatingSettings
+        self,
+        user_side: np.ndarray,
+        title_side: np.ndarray,
+        watched: np.ndarray,
+        mean: float,
+        rows: int,
+        settings: RatingSettings,
     ) -> None:
         """Make a model to be fitted.
 
         Args:
           user_side: `float32[U + 1, K]`, as `with_constant` makes it.
           title_side: `float32[M + 1, L]`, likewise.
+          watched: `float32[M + 1, C]`, of which each member is told as many as `settings` say.
           mean: of the ratings.
           rows: how many there are to fit to; the prior weighs as much as the evidence of one pass over them.
           settings: of the model.
         """
         super().__init__()
-        self.user_tower = Tower(user_side, settings)
-        self.title_tower = Tower(title_side, settings)
+        told = [settings.co_watching[member % len(settings.co_watching)] for member in range(settings.members)]
+        by_all = np.ones((title_side.shape[1], settings.members), bool)
+        by_some = np.arange(watched.shape[1])[:, np.newaxis] < np.array(told)
+        self.user_tower = Tower(user_side, np.ones((user_side.shape[1], settings.members), bool), settings)
+        self.title_tower = Tower(np.hstack([title_side, watched]), np.vstack([by_all, by_some]), settings)
         self.log_sigma = tf.Variable(0.0, name="log_sigma")
         self.prior_weight = tf.Variable(1.0, trainable=False, name="prior_weight")
         self._mean, self._scale = mean, 1 / (rows * settings.members)
@@ -155,10 +165,11 @@ def fit_rating(
     user_counts = np.bincount(rows["user_row"], minlength=len(vocabulary.users) + 1)[1:]
     title_counts = np.bincount(rows["title_row"], minlength=len(vocabulary.titles) + 1)[1:]
     users, titles = len(vocabulary.users), len(vocabulary.titles)
-    watched = co_watching(rows["user_row"] - 1, rows["title_row"] - 1, users, titles, settings.co_watching, seed)
+    watched = co_watching(rows["user_row"] - 1, rows["title_row"] - 1, users, titles, max(settings.co_watching), seed)
     model = RatingModel(
         with_constant(user_features(described, vocabulary.users)),
-        with_constant(np.hstack([title_features(described, vocabulary.titles), popularity(title_counts), watched])),
+        with_constant(np.hstack([title_features(described, vocabulary.titles), popularity(title_counts)])),
+        np.pad(watched, [(1, 0), (0, 0)]),
         mean,
         train.num_rows,
         settings,

@@ -91,7 +91,7 @@ SEARCHES: Mapping[str, Search] = {
         {
             "members": (1, 2, 4, 8),
             "factors": (7, 10, 14, 20),
-            "co_watching": (0, 8, 16, 32),
+            "co_watching": ((0,), (8,), (16,), (32,), (8, 16, 24, 32)),
             "epochs": (15, 25, 40),
             "warm_up": (0.2, 0.4, 0.6),
             "learning_rate": (0.02, 0.03, 0.05, 0.08),

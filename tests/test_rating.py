@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 
 from model.datasets import read_interactions
 from model.fitting import Vocabulary
 from model.hyperparameters import RatingSettings
 from model.interactions import SCHEMA
-from model.rating import RatingFactors, fit_rating, popularity, with_constant
+from model.rating import RatingFactors, RatingModel, fit_rating, popularity, with_constant
 
 SMALL = RatingSettings(members=2, factors=3, epochs=60, warm_up=0.4, learning_rate=0.05, batch_size=512)
 BRIEF = RatingSettings(members=2, factors=2, epochs=3, batch_size=256)
@@ -52,6 +54,25 @@ def arrays(factors: RatingFactors) -> list[np.ndarray]:
 
 def rmse(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.sqrt(np.mean((one - other) ** 2)))
+
+
+def test_members_are_told_of_those_who_watch_as_much_as_the_settings_say() -> None:
+    model = RatingModel(
+        np.ones((4, 1), np.float32),
+        np.ones((5, 1), np.float32),
+        np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32),
+        mean=3.0,
+        rows=10,
+        settings=replace(BRIEF, members=3, co_watching=(0, 2)),
+    )
+    every = {name: [0, 1, 2, 3] for name in ("user_row", "title_row")} | {"user_rating": [1.0, 2.0, 3.0, 4.0]}
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss({name: tf.constant(values) for name, values in every.items()})
+    gradients = tape.gradient(loss, [model.title_tower.side.mean, model.title_tower.side.log_deviation])
+    for gradient in gradients:
+        moved = np.any(gradient.numpy() != 0, axis=2)
+        # A row a feature: the constant, and the three by who watched; a column a member.
+        np.testing.assert_array_equal(moved, [[1, 1, 1], [0, 1, 0], [0, 1, 0], [0, 0, 0]])
 
 
 def test_finds_the_structure_in_ratings_of_half_stars() -> None:

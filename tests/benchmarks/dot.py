@@ -2,7 +2,9 @@
 
     ./run_local.sh bench dot
 
-Its products are three times as long as Spark's and it leaves out what users have seen, which Spark cannot.
+Its products are three times as long as Spark's and it leaves out what users have seen, which Spark cannot. Spark's job
+ends when its files are written. So it is held against `--stage_only`, which ends there too, and the whole night, which
+reads every row again and checks it before anyone sees it, has a line of its own.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ def measure(setting: Setting) -> Outcome:
     sizes: dict[str, Sequence[int]] = {
         "run_inference": few,
         "score": users,
+        "stage": users,
         "spark": setting.size((100_000, 400_000), (500, 2_000)),
         "score_many_titles": fewer,
     }
@@ -40,6 +43,7 @@ def measure(setting: Setting) -> Outcome:
         "peak": lambda: [2 * SIDE**3 / machine_peak(window)],
         "run_inference": lambda: in_new_process(pairs.time_pairs, model, few, TITLES),
         "score": lambda: pairs.score_seconds(setting, model, users, TITLES),
+        "stage": lambda: pairs.score_seconds(setting, model, users, TITLES, ["--stage_only"]),
         "score_many_titles": lambda: pairs.score_seconds(setting, model, fewer, many_titles),
         "kernel_many_titles": lambda: [1 / in_new_process(kernel_rate, None, model, block, many_titles, TOP_N, window)],
     }
@@ -56,17 +60,19 @@ def measure(setting: Setting) -> Outcome:
     labels = {
         "run_inference": "RunInference, one pair an element",
         "spark": f"Spark ALS recommendForAllUsers, rank {spark.RANK}, to Parquet",
-        "score": f"beam_jobs.score, {models.FACTORS} + {models.RATING_FACTORS} factors, seen left out",
+        "stage": f"beam_jobs.score --stage_only, {models.FACTORS} + {models.RATING_FACTORS} factors, seen left out",
+        "score": "beam_jobs.score: the same, audited and published",
     }
     rows = [
         [
             label,
             f"{sizes[name][0]:,} to {sizes[name][1]:,}",
             f"{rates[name]:.2f}",
+            f"{rates['stage'] / rates[name]:.1f}x",
             f"{rates['score'] / rates[name]:.1f}x",
         ]
         if name in rates
-        else [label, missing, "-", "-"]
+        else [label, missing, "-", "-", "-"]
         for name, label in labels.items()
     ]
     scaled = [
@@ -88,11 +94,16 @@ def measure(setting: Setting) -> Outcome:
     ]
     if "spark" in rates:
         floors.append(
-            Floor("relevance ranker against Spark ALS", rates["score"] / rates["spark"], SPARK_FLOOR, SPARK_REACH)
+            Floor(
+                "relevance ranker to Parquet against Spark ALS",
+                rates["stage"] / rates["spark"],
+                SPARK_FLOOR,
+                SPARK_REACH,
+            )
         )
     return Outcome(
         [
-            Table([f"relevance, {TITLES:,} titles", "users", "M pairs/s", "score is"], rows),
+            Table([f"relevance, {TITLES:,} titles", "users", "M pairs/s", "--stage_only is", "score is"], rows),
             Table(["relevance", "M pairs/s", "kernel", "pipeline adds", "share of peak"], scaled),
         ],
         {

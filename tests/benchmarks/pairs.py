@@ -56,10 +56,12 @@ def measure(setting: Setting) -> Outcome:
     )
 
 
-def score_seconds(setting: Setting, model: Path, users: Sequence[int], titles: int = TITLES) -> list[float]:
+def score_seconds(
+    setting: Setting, model: Path, users: Sequence[int], titles: int = TITLES, flags: Sequence[str] = ()
+) -> list[float]:
     """Of `beam_jobs.score` for each number of users, in a process of its own."""
     warm_up, *timed = jobs(setting, model, [WARM_UP, *users], titles)
-    seconds: list[float] = in_new_process(time_score, warm_up, timed)
+    seconds: list[float] = in_new_process(time_score, warm_up, timed, flags)
     return seconds
 
 

@@ -37,8 +37,10 @@ class Job:
         return [f"--{name}={value}" for name, value in named.items()] + [f"--top_n={self.top_n}", f"--run_date={DATE}"]
 
 
-def time_score(warm_up: Job, jobs: Sequence[Job]) -> list[float]:
+def time_score(warm_up: Job, jobs: Sequence[Job], flags: Sequence[str] = ()) -> list[float]:
     """Seconds of the whole command (check, score, audit, publish) for each job, after a run that is not timed.
+
+    With more `flags`, such as `--stage_only`, of what is left of it.
 
     All in this process, which imports and compiles once. As it is by default, the command works on all cores that
     there are, with a thread each.
@@ -49,7 +51,7 @@ def time_score(warm_up: Job, jobs: Sequence[Job]) -> list[float]:
     def run(job: Job) -> float:
         with tempfile.TemporaryDirectory(dir=job.users.parent) as output, contextlib.redirect_stdout(io.StringIO()):
             began = time.perf_counter()
-            score.main(job.flags(Path(output)))
+            score.main([*job.flags(Path(output)), *flags])
             return time.perf_counter() - began
 
     run(warm_up)
