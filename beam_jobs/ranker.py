@@ -32,8 +32,9 @@ from model.contract import (
 from model.quiet import import_tensorflow
 from model.saved_model import check_files, read_description
 
-Users: TypeAlias = pa.Array | np.ndarray
-"""B users, by their ids, `string[B]`, or by their vectors, `float32[B, W]`."""
+Users: TypeAlias = Any
+"""B users, by what `Ranker.strings` made of their ids, or by their vectors, `np.ndarray`, `float32[B, W]`. Slices of
+either are users too."""
 
 
 class Ranker:
@@ -118,17 +119,17 @@ class Ranker:
         """Whether scores are predicted ratings."""
         return self.description["score_kind"] == "rating"
 
-    def knows(self, user_ids: pa.Array) -> np.ndarray:
-        """`bool[B]`, whether the model was trained on interactions of each user."""
-        return self._signatures[KNOWN_SIGNATURE](user_id=self.strings(user_ids))[KNOWN].numpy()
+    def knows(self, user_ids: Any) -> np.ndarray:
+        """`bool[B]`, whether the model was trained on interactions of each user, as `strings` made their ids."""
+        return self._signatures[KNOWN_SIGNATURE](user_id=user_ids)[KNOWN].numpy()
 
     def _argument(self, users: Users) -> Mapping[str, Any]:
         if isinstance(users, np.ndarray):
             return {USER_VECTOR: self._tensorflow.constant(users, self._tensorflow.float32)}
-        return {USER_ID: self.strings(users)}
+        return {USER_ID: users}
 
     def strings(self, words: pa.Array) -> Any:
-        """A string tensor of Arrow strings, so that the candidates are converted once rather than once a call."""
+        """A string tensor of Arrow strings, so that they are converted once rather than once a call."""
         return self._tensorflow.constant(words.to_numpy(zero_copy_only=False), self._tensorflow.string)
 
 

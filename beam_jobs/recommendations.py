@@ -142,7 +142,8 @@ def recommend(
 def _people(users: pa.Table, user_ids: pa.Array, ranker: Ranker) -> tuple[Users, np.ndarray]:
     """Users as the model is asked about them, and `bool[B]`, whether it was trained on interactions of each."""
     if USER_VECTOR not in users.column_names:
-        return user_ids, ranker.knows(user_ids)
+        ids = ranker.strings(user_ids)
+        return ids, ranker.knows(ids)
     known = np.asarray(pc.fill_null(users[KNOWN], False), bool)
     return as_rows(users[USER_VECTOR], ranker.unknown_user()), known
 

@@ -66,7 +66,7 @@ def kernel_rate(gate: Gate | None, model: Path, users: int, candidates: int, k: 
     from beam_jobs.ranker import Ranker
 
     ranker = Ranker(model, threads=len(cores()))
-    ids = pa.array([f"user {number}" for number in range(users)])
+    ids = ranker.strings(pa.array([f"user {number}" for number in range(users)]))
     titles = ranker.strings(pa.array(inputs.titles(candidates)))
     nothing = np.empty(0, np.int32), np.zeros(users + 1, np.int64)
     ranker.recommend(ids, titles, *nothing, k)
@@ -85,6 +85,6 @@ def kernel_answers(model: Path, users: int, candidates: int, k: int) -> np.ndarr
     from beam_jobs.ranker import Ranker
 
     ranker = Ranker(model, threads=len(cores()))
-    ids = pa.array([f"user {number}" for number in range(users)])
+    ids = ranker.strings(pa.array([f"user {number}" for number in range(users)]))
     titles = ranker.strings(pa.array(inputs.titles(candidates)))
     return ranker.recommend(ids, titles, np.empty(0, np.int32), np.zeros(users + 1, np.int64), k)[0]
