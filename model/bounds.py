@@ -114,9 +114,12 @@ def upper_bound(users_half: tf.Tensor, spread: Spread, *layers: tf.Tensor) -> tu
     slopes = tf.matmul(slope * weight, kernel, transpose_b=True)
     constant = tf.linalg.matvec(slope * bias + rise, weight) + last_bias
     # Of rounding: in z, and in the products with slopes; in the constant; in the score as the model sums it.
-    terms = 2 * (tf.matmul(active, magnitude) + tf.abs(bias)) + rise + tf.nn.relu(high)
+    reached = tf.matmul(active, magnitude)
+    terms = 2 * (reached + tf.abs(bias)) + rise + tf.nn.relu(high)
     slips = slip * (tf.linalg.matvec(terms, tf.abs(weight)) + tf.abs(last_bias))
-    return slopes, constant + slips * (1 + slip) + TINY
+    # Of what is too small for float32, in a product of weights, and then grows with the first layer or a kernel.
+    lost = TINY * (1 + tf.reduce_sum(active, axis=1) + tf.reduce_sum(reached, axis=1))
+    return slopes, constant + slips * (1 + slip) + lost
 
 
 def _line_above(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from model.datasets import read_interactions
 from model.interactions import Interactions
+
+# The same examples in every run; `--hypothesis-profile default` draws others.
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 
 def _folder(variable: str) -> Path:

@@ -100,6 +100,32 @@ def test_bounds_hold_where_squares_are_too_small_for_float32() -> None:
         assert (exact <= bounds).all()
 
 
+def scaled(seed: int, **sizes: float) -> tuple[np.ndarray, ...]:
+    """A network whose arrays have the deviations given, and its biases none."""
+    rng = np.random.default_rng(seed)
+    shapes = {"users": (5, 256), "titles": (64, 32), "first": (32, 256), "second": (256, 64), "last": (64, 1)}
+    users, titles, first, second, last = (
+        (sizes.get(name, 0.0) * rng.normal(size=shape)).astype(np.float32) for name, shape in shapes.items()
+    )
+    return users, titles, first, second, np.zeros(64, np.float32), last, np.zeros(1, np.float32)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"users": 1e10, "second": 1e-20, "last": 1e-20},
+        {"users": 1e15, "second": 1e-22, "last": 1e-22},
+        {"users": 1e8, "titles": 1.0, "first": 1.0, "second": 1e8, "last": 1e-37},
+    ],
+)
+def test_bounds_hold_where_products_of_weights_are_too_small_for_float32(sizes: dict[str, float]) -> None:
+    for seed in range(5):
+        bounds, scores, exact = bounds_and_scores(*scaled(seed, **sizes))
+        assert np.abs(exact).max() > 1e-30
+        assert (scores <= bounds).all()
+        assert (exact <= bounds).all()
+
+
 def test_bounds_of_a_trained_model_are_close() -> None:
     weights = trained_like()
     users_half = weights.user_embedding[:5] @ weights.kernels[0][:32] + weights.biases[0]
