@@ -18,9 +18,7 @@ from model.contract import MOVIE_TITLE, SEEN, USER_ID
 REPEATED_USER = "user is more than once in the users table"
 
 MOST_MARKS = 1 << 26
-"""A mark for each pair of a user and a candidate, 64 MiB of them; with more candidates, what was seen is sorted."""
-
-_MARKS_IN_EIGHT = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+"""A mark for each pair of a user and a candidate, 64 MiB of them; with more candidates, pairs are sorted."""
 
 Findings = dict[str, Any]
 """`counts: {name: int}` and `violations: {kind: [count, example]}`; plain, so that it is JSON as it is."""
@@ -58,14 +56,19 @@ def check_rows(users: pa.Table, recommendations: pa.Table, candidates: pa.Array,
     title = positions(recommendations[MOVIE_TITLE], candidates)
     found.add_rows("user is not in the users table, or elsewhere in it", user < 0)
     found.add_rows("title is no candidate", title < 0)
-    pairs = user.astype(np.int64) * len(candidates) + title
     known = (user >= 0) & (title >= 0)
-    left = np.full(len(names), len(candidates))
+    pairs = user.astype(np.int64) * len(candidates) + title
+    seen_pairs, left = np.zeros(0, np.int64), np.full(len(names), len(candidates))
     if rules.exclude_seen:
-        was_seen, distinct = _look_up(pairs, *positions_in_lists(accepted[SEEN], candidates), len(candidates))
-        found.add_rows("title was seen by the user", known & was_seen)
-        left -= distinct
-    found.add_rows("title is twice among a user's", known & _repeats(pairs, len(names) * len(candidates)))
+        seen, splits = positions_in_lists(accepted[SEEN], candidates)
+        seen_pairs = np.repeat(np.arange(len(names)) * len(candidates), np.diff(splits)) + seen
+        left -= _distinct(seen_pairs, np.diff(splits), len(candidates), rules.top_n)
+    meets, repeats = _look_up(pairs[known], seen_pairs, len(names) * len(candidates))
+    # Which ones takes ten times as long, and is not expected.
+    if meets:
+        found.add_rows("title was seen by the user", known & np.isin(pairs, seen_pairs))
+    if repeats:
+        found.add_rows("title is twice among a user's", known & _come_before(pairs))
 
     rows = np.bincount(user[user >= 0], minlength=len(names))
     expected = np.minimum(rules.top_n, left)
@@ -195,46 +198,40 @@ def _check_values(found: _Violations, recommendations: pa.Table, rules: Rules) -
         found.add_rows(kind, positions(recommendations[name], pa.array(allowed)) < 0)
 
 
-def _look_up(pairs: np.ndarray, seen: np.ndarray, splits: np.ndarray, candidates: int) -> tuple[np.ndarray, np.ndarray]:
-    """`bool[rows]`, whether a pair is among the seen ones, and `int64[users]`, how many different ones a user has seen.
-
-    Args:
-      pairs: `int64[rows]`, each `user * candidates + title`.
-      seen: `int32[S]`, titles.
-      splits: `int64[users + 1]`, where each user's begin and end.
-      candidates: how many titles there are.
-    """
-    users = len(splits) - 1
-    numbers = np.repeat(np.arange(users) * candidates, np.diff(splits)) + seen
-    if users * candidates <= MOST_MARKS:
-        marks = np.zeros(users * candidates + 1, bool)  # the last for pairs that are none
-        marks[numbers] = True
-        among = marks[np.where((pairs >= 0) & (pairs < users * candidates), pairs, -1)]
-        # By eights: counting along an axis would widen every mark to eight bytes.
-        eights = np.packbits(marks[:-1].reshape(users, candidates), axis=1)
-        return among, _MARKS_IN_EIGHT[eights].sum(axis=1, dtype=np.int64)
-    rising = np.sort(numbers)
-    rising = rising[np.diff(rising, prepend=-1) > 0]
-    # NumPy's own `isin` hashes, which takes ten times as long here.
-    among = np.append(rising, -1)[np.searchsorted(rising, pairs)] == pairs
-    return among, np.bincount(rising // candidates, minlength=users)
-
-
-def _repeats(values: np.ndarray, limit: int) -> np.ndarray:
-    """`bool[rows]`: whether a value has come before; those are known to be below `limit`."""
-    repeats = np.zeros(len(values), bool)
-    if limit <= MOST_MARKS and (values >= 0).all():
+def _look_up(values: np.ndarray, others: np.ndarray, limit: int) -> tuple[bool, bool]:
+    """Whether one of `values` is among `others`, and whether one is there twice; `int64` all, in [0, limit)."""
+    if limit <= MOST_MARKS:
         marks = np.zeros(limit, bool)
         marks[values] = True
-        distinct = np.count_nonzero(marks) == len(values)
-    else:
-        rising = np.sort(values)
-        distinct = not (rising[1:] == rising[:-1]).any()
-    if not distinct:
-        # Which ones takes a sort that is ten times as slow, and this is not expected.
-        order = np.argsort(values, kind="stable")
-        repeats[order[1:]] = values[order[1:]] == values[order[:-1]]
-    return repeats
+        return bool(marks[others].any()), bool(np.count_nonzero(marks) < len(values))
+    rising, others = np.sort(values), np.append(np.sort(others), -1)
+    # NumPy's own `isin` hashes, which takes ten times as long here.
+    among = others[np.searchsorted(others[:-1], rising)] == rising
+    return bool(among.any()), bool((rising[1:] == rising[:-1]).any())
+
+
+def _distinct(seen_pairs: np.ndarray, listed: np.ndarray, candidates: int, top_n: int) -> np.ndarray:
+    """`int64[users]`: how many different titles each has seen, or has listed if `top_n` are left of them all the same.
+
+    Args:
+      seen_pairs: `int64[S]`, each `user * candidates + title`.
+      listed: `int64[users]`, how many of them each has.
+      candidates: how many titles there are.
+      top_n: how many a user is to get.
+    """
+    close = listed > candidates - top_n
+    if not close.any():
+        return listed
+    different = np.bincount(np.unique(seen_pairs[np.repeat(close, listed)]) // candidates, minlength=len(listed))
+    return np.where(close, different, listed)
+
+
+def _come_before(values: np.ndarray) -> np.ndarray:
+    """`bool[rows]`: whether a value has come before."""
+    before = np.zeros(len(values), bool)
+    order = np.argsort(values, kind="stable")
+    before[order[1:]] = values[order[1:]] == values[order[:-1]]
+    return before
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
