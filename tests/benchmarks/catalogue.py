@@ -20,7 +20,8 @@ TITLES = (2_000, 50_000, 1_000_000)
 PAIRS = 800_000_000
 """Of the larger run at each size; the smaller has a quarter."""
 LEAST_USERS = 256
-USERS_A_CALL = 8_192
+USERS_A_CALL, PAIRS_A_CALL = 8_192, 1 << 31
+"""Of the kernel, at most: some seconds of work, as the pipeline's calls are, for what a call makes ready is shared."""
 MODEL_USERS = 1_000
 """That the model knows; others share a row, as the model's table of users is not what is measured."""
 FLOOR, REACH = 25.0, 10.0
@@ -30,7 +31,7 @@ FLOOR, REACH = 25.0, 10.0
 def measure(setting: Setting) -> Outcome:
     """Nanoseconds a pair at each size, end to end and in the kernel, both on all cores."""
     sizes = setting.size(TITLES, (500, 2_000))
-    pairs_a_run = setting.size(PAIRS, 2_000_000)
+    pairs_a_run, pairs_a_call = setting.size((PAIRS, PAIRS_A_CALL), (2_000_000, 500_000))
     window = setting.size(1.0, 0.2)
     model = models.folder_of(models.make_dot, setting.scratch, MODEL_USERS, sizes[-1])
     users = {titles: [max(LEAST_USERS, pairs_a_run // titles // part) for part in (4, 1)] for titles in sizes}
@@ -39,7 +40,7 @@ def measure(setting: Setting) -> Outcome:
         return pairs.score_seconds(setting, model, users[titles], titles)
 
     def kernel_of(titles: int) -> list[float]:
-        call = max(LEAST_USERS, min(USERS_A_CALL, pairs_a_run // titles // 4))
+        call = max(LEAST_USERS, min(USERS_A_CALL, pairs_a_call // titles))
         return [1 / in_new_process(kernel_rate, None, model, call, titles, TOP_N, window)]
 
     sides: dict[str, Callable[[], Sequence[float]]] = {"peak": lambda: [2 * SIDE**3 / machine_peak(window)]}
