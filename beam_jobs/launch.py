@@ -108,13 +108,14 @@ def rows_a_batch(rows: int, threads: int | None) -> int:
 
 
 def _use_all_cores(options: PipelineOptions) -> None:
-    """Run in process on as many threads as there are cores: one reads and writes while another's model call computes.
+    """Run in process on a thread more than there are cores: some read and write while another's model call computes.
 
-    They share one model, and what is started with a process is started once.
+    They share one model, and what is started with a process is started once. With no more threads than cores, a tenth
+    of the cores' time passes while these wait for each other.
     """
     if _cores() > 1:
         direct = options.view_as(DirectOptions)
-        direct.direct_running_mode, direct.direct_num_workers = "multi_threading", _cores()
+        direct.direct_running_mode, direct.direct_num_workers = "multi_threading", _cores() + 1
 
 
 def _cores() -> int:

@@ -89,7 +89,7 @@ def test_a_local_run_takes_all_cores_unless_flags_say_otherwise(monkeypatch: pyt
         direct = launch.parse(parser(), flags)[1].view_as(DirectOptions)
         return direct.direct_running_mode, direct.direct_num_workers
 
-    assert mode() == ("multi_threading", 8)
+    assert mode() == ("multi_threading", 9)
     assert mode("--direct_num_workers=1") == ("in_memory", 1)
     assert mode("--direct_running_mode", "multi_processing") == ("multi_processing", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
