@@ -6,6 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,10 +17,7 @@ from beam_jobs import files
 from model.cli import InputError
 from model.contract import (
     KNOWN,
-    KNOWN_SIGNATURE,
-    RATE_SIGNATURE,
-    RATE_VECTORS_SIGNATURE,
-    RECOMMEND_SIGNATURE,
+    RECOMMEND_RATED_SIGNATURE,
     RECOMMEND_VECTORS_SIGNATURE,
     SIGNATURES,
     UNKNOWN_USER_SIGNATURE,
@@ -35,6 +33,20 @@ from model.saved_model import check_files, read_description
 Users: TypeAlias = Any
 """B users, by what `Ranker.strings` made of their ids, or by their vectors, `np.ndarray`, `float32[B, W]`. Slices of
 either are users too."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Of B users and the k best candidates of each."""
+
+    index: np.ndarray
+    """`int32[B, k]`, positions in the candidates; -1 where fewer than k remain."""
+    score: np.ndarray
+    """`float32[B, k]`, falling; -inf where fewer than k remain."""
+    rating: np.ndarray
+    """`float32[B, k]`, predicted; it means nothing where the index is -1."""
+    known: np.ndarray | None
+    """`bool[B]`, whether the model was trained on interactions of the user; None of users given by their vectors."""
 
 
 class Ranker:
@@ -67,7 +79,7 @@ class Ranker:
 
     def recommend(
         self, users: Users, candidates: Any, seen_values: np.ndarray, seen_row_splits: np.ndarray, k: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> Ranked:
         """The k best unseen candidates of each of B users, best first, ties by position.
 
         Args:
@@ -76,27 +88,20 @@ class Ranker:
           seen_values: `int32[S]`, positions in the candidates.
           seen_row_splits: `int64[B + 1]`, where each user's part of `seen_values` begins and ends.
           k: how many.
-
-        Returns:
-          `int32[B, k]` positions and `float32[B, k]` scores; -1 and -inf where fewer than k remain.
         """
-        name = RECOMMEND_VECTORS_SIGNATURE if isinstance(users, np.ndarray) else RECOMMEND_SIGNATURE
+        if by_vector := isinstance(users, np.ndarray):
+            name, who = RECOMMEND_VECTORS_SIGNATURE, {USER_VECTOR: self._tensorflow.constant(users, "float32")}
+        else:
+            name, who = RECOMMEND_RATED_SIGNATURE, {USER_ID: users}
         best = self._signatures[name](
-            **self._argument(users),
+            **who,
             candidates=candidates,
             seen_values=self._tensorflow.constant(seen_values, self._tensorflow.int32),
             seen_row_splits=self._tensorflow.constant(seen_row_splits, self._tensorflow.int64),
             k=self._tensorflow.constant(k, self._tensorflow.int32),
         )
-        return best["index"].numpy(), best["score"].numpy()
-
-    def rate(self, users: Users, candidates: Any, index: np.ndarray) -> np.ndarray:
-        """`float32[B, k]`, the predicted ratings of what `recommend` found; of an index of -1 it means nothing."""
-        name = RATE_VECTORS_SIGNATURE if isinstance(users, np.ndarray) else RATE_SIGNATURE
-        rated = self._signatures[name](
-            **self._argument(users), candidates=candidates, index=self._tensorflow.constant(index)
-        )
-        return rated[USER_RATING].numpy()
+        known = None if by_vector else best[KNOWN].numpy()
+        return Ranked(best["index"].numpy(), best["score"].numpy(), best[USER_RATING].numpy(), known)
 
     def unknown_user(self) -> np.ndarray:
         """`float32[W]`, the vector of users that the model does not know.
@@ -113,20 +118,6 @@ class Ranker:
     def needs_vectors(self) -> bool:
         """Whether the model does not hold its users' vectors."""
         return "user_vectors" in self.description
-
-    @property
-    def ranks_by_rating(self) -> bool:
-        """Whether scores are predicted ratings."""
-        return self.description["score_kind"] == "rating"
-
-    def knows(self, user_ids: Any) -> np.ndarray:
-        """`bool[B]`, whether the model was trained on interactions of each user, as `strings` made their ids."""
-        return self._signatures[KNOWN_SIGNATURE](user_id=user_ids)[KNOWN].numpy()
-
-    def _argument(self, users: Users) -> Mapping[str, Any]:
-        if isinstance(users, np.ndarray):
-            return {USER_VECTOR: self._tensorflow.constant(users, self._tensorflow.float32)}
-        return {USER_ID: users}
 
     def strings(self, words: pa.Array) -> Any:
         """A string tensor of Arrow strings, so that they are converted once rather than once a call."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_jobs.positions import array, positions_in_lists
-from beam_jobs.ranker import Ranker, Users
+from beam_jobs.ranker import Ranked, Ranker, Users
 from beam_jobs.schema import ENCODED_RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL
 from beam_jobs.vectors import as_rows
 from model.contract import KNOWN, SEEN, USER_ID, USER_VECTOR
@@ -20,9 +20,6 @@ FIRST_CALL = 1_024
 """Users of the first call."""
 SECONDS_A_CALL = 8.0
 """About; a call makes candidates ready, which with a million of them takes a quarter of a second."""
-
-Ranked = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Of users and their k best: positions, scores and predicted ratings."""
 
 
 @dataclass(frozen=True)
@@ -112,17 +109,21 @@ def recommend(
     else:
         seen_values, seen_row_splits = np.empty(0, np.int32), np.zeros(len(user_ids) + 1, np.int64)
 
-    people, known = _people(accepted, user_ids, ranker)
+    people = _people(accepted, user_ids, ranker)
 
-    def rank(some: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        these, splits = people[some], seen_row_splits[some.start : some.stop + 1]
+    def rank(some: slice) -> Ranked:
+        splits = seen_row_splits[some.start : some.stop + 1]
         seen = seen_values[splits[0] : splits[-1]]
-        index, score = ranker.recommend(these, candidates.tensor, seen, splits - splits[0], selection.top_n)
-        rating = score if ranker.ranks_by_rating else ranker.rate(these, candidates.tensor, index)
-        return index, score, rating
+        return ranker.recommend(people[some], candidates.tensor, seen, splits - splits[0], selection.top_n)
 
     parts = [calls.timed(rank, some, len(candidates)) for some in calls.divide(len(user_ids))]
-    index, score, rating = (np.concatenate(part) for part in zip(*parts, strict=True))
+    index, score, rating = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("index", "score", "rating")
+    )
+    if USER_VECTOR in accepted.column_names:
+        known = np.asarray(pc.fill_null(accepted[KNOWN], False), bool)
+    else:
+        known = np.concatenate([part.known for part in parts])
     given = index >= 0
     if selection.min_score is not None:
         given &= score >= np.float32(selection.min_score)
@@ -139,13 +140,11 @@ def recommend(
     }
 
 
-def _people(users: pa.Table, user_ids: pa.Array, ranker: Ranker) -> tuple[Users, np.ndarray]:
-    """Users as the model is asked about them, and `bool[B]`, whether it was trained on interactions of each."""
+def _people(users: pa.Table, user_ids: pa.Array, ranker: Ranker) -> Users:
+    """Users as the model is asked about them."""
     if USER_VECTOR not in users.column_names:
-        ids = ranker.strings(user_ids)
-        return ids, ranker.knows(ids)
-    known = np.asarray(pc.fill_null(users[KNOWN], False), bool)
-    return as_rows(users[USER_VECTOR], ranker.unknown_user()), known
+        return ranker.strings(user_ids)
+    return as_rows(users[USER_VECTOR], ranker.unknown_user())
 
 
 def _rows(

@@ -37,7 +37,7 @@ class Seen(NamedTuple):
         return Seen(self.positions[first:past], tf.stack([0, past - first]))
 
     def mask(self, first: tf.Tensor | int, count: tf.Tensor) -> tf.Tensor:
-        """`float32[block, count]`, of the candidates from `first` on: -inf where the user has seen it, and else 0."""
+        """`bfloat16[block, count]`, of the candidates from `first` on: -inf where the user has seen it, and else 0."""
         users = tf.size(self.splits) - 1
         # The place of the user in the upper half, counted up in the lower one: a third of what `tf.repeat` takes.
         starts = tf.bitwise.left_shift(tf.range(tf.cast(users, tf.int64)), 32)
@@ -51,8 +51,8 @@ class Seen(NamedTuple):
         marks = tf.raw_ops.SparseToDense(
             sparse_indices=tf.where(here, place * count + position, users * count),
             output_shape=tf.reshape((users + 1) * count, [1]),
-            sparse_values=-np.inf,
-            default_value=0.0,
+            sparse_values=tf.constant(-np.inf, tf.bfloat16),
+            default_value=tf.constant(0, tf.bfloat16),
             validate_indices=False,
         )
         return tf.reshape(marks, [users + 1, count])[:users]
@@ -62,6 +62,10 @@ BlockChooser = Callable[[tf.Tensor, Seen], tuple[tf.Tensor, tf.Tensor]]
 """Rows of a block's users, `int32[block]`, and what they have seen -> scores, `float32[block, depth]`, and positions,
 `int32[block, depth]`, of each user's best candidates in the order that `recommend` promises; a seen one has the score
 -inf."""
+
+BlockRater = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""Rows of a block's users, `int32[block]`, and positions of candidates, `int32[block, depth]` -> predicted ratings,
+`float32[block, depth]`."""
 
 
 @dataclass(frozen=True)

@@ -34,39 +34,27 @@ RECOMMEND_SIGNATURE = "recommend"
 """`user_id: string[B]`, `candidates: string[M]`, `seen_values: int32[S]`, `seen_row_splits: int64[B+1]`, `k: int32` ->
 `index: int32[B, k]` and `score: float32[B, k]`."""
 
-KNOWN_SIGNATURE = "known_users"
-"""`user_id: string[B]` -> `known: bool[B]`, whether the user was among those the model was trained on."""
-
-RATE_SIGNATURE = "rate_recommended"
-"""`user_id: string[B]`, `candidates: string[M]`, `index: int32[B, k]` as `recommend` returned it -> `user_rating:
-float32[B, k]`, the predicted rating of each; of an index of -1 it means nothing."""
+RECOMMEND_RATED_SIGNATURE = "recommend_rated"
+"""As `recommend`, and beside what that gives `user_rating: float32[B, k]`, the predicted rating of each, which means
+nothing where the index is -1, and `known: bool[B]`, whether the user was among those the model was trained on."""
 
 RECOMMEND_VECTORS_SIGNATURE = "recommend_vectors"
-"""As `recommend`, with `user_vector: float32[B, W]` in place of `user_id`."""
-
-RATE_VECTORS_SIGNATURE = "rate_recommended_vectors"
-"""As `rate_recommended`, with `user_vector: float32[B, W]` in place of `user_id`."""
+"""As `recommend_rated`, with `user_vector: float32[B, W]` in place of `user_id`, and without `known`."""
 
 UNKNOWN_USER_SIGNATURE = "unknown_user"
 """Nothing -> `user_vector: float32[1, W]`, what stands for users without a vector of their own."""
 
+_SHARED = frozenset({"candidates", "seen_values", "seen_row_splits", "k"})
+
 SIGNATURES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     SERVING_SIGNATURE: (frozenset({USER_ID, MOVIE_TITLE}), frozenset({USER_RATING})),
-    RECOMMEND_SIGNATURE: (
-        frozenset({USER_ID, "candidates", "seen_values", "seen_row_splits", "k"}),
-        frozenset({"index", "score"}),
-    ),
-    KNOWN_SIGNATURE: (frozenset({USER_ID}), frozenset({KNOWN})),
-    RATE_SIGNATURE: (frozenset({USER_ID, "candidates", "index"}), frozenset({USER_RATING})),
+    RECOMMEND_SIGNATURE: (_SHARED | {USER_ID}, frozenset({"index", "score"})),
+    RECOMMEND_RATED_SIGNATURE: (_SHARED | {USER_ID}, frozenset({"index", "score", USER_RATING, KNOWN})),
 }
 """Input and output names of each signature."""
 
 VECTOR_SIGNATURES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    RECOMMEND_VECTORS_SIGNATURE: (
-        frozenset({USER_VECTOR, "candidates", "seen_values", "seen_row_splits", "k"}),
-        frozenset({"index", "score"}),
-    ),
-    RATE_VECTORS_SIGNATURE: (frozenset({USER_VECTOR, "candidates", "index"}), frozenset({USER_RATING})),
+    RECOMMEND_VECTORS_SIGNATURE: (_SHARED | {USER_VECTOR}, frozenset({"index", "score", USER_RATING})),
     UNKNOWN_USER_SIGNATURE: (frozenset(), frozenset({USER_VECTOR})),
 }
 """Likewise, of those that are needed where users come with their vectors."""

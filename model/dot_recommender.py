@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from model.blocks import BlockChooser, Seen, Shape, UserTables, ceil_div
-from model.dot_top_k import best, exact_scores, halve
+from model.blocks import BlockChooser, BlockRater, Seen, Shape, UserTables, ceil_div
+from model.dot_top_k import best, exact_scores, halve, in_steps, widen
 from model.recommender import Recommender, constant
 
 CANDIDATES_A_STEP = 24_576
@@ -100,8 +100,30 @@ class DotRecommender(Recommender):
 
     def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """See `Recommender`."""
-        ratings = exact_scores(users[-1], user_rows, self._rated_titles, title_rows)
-        return tf.clip_by_value(ratings, *self._rating_range)
+        titles = widen(self._rated_titles)
+
+        def rate_pairs(user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
+            vectors = widen(tf.gather(users[-1], user_rows))
+            return self._rating(vectors, tf.range(tf.size(user_rows)), titles, title_rows)
+
+        return in_steps(rate_pairs, user_rows, title_rows)
+
+    def rater(self, users: UserTables, title_rows: tf.Tensor) -> BlockRater | None:
+        """See `Recommender`; keeps the candidates' vectors, `float32[M, E]`."""
+        if self._rated_titles is self._titles:
+            return None
+        titles = widen(tf.gather(self._rated_titles, title_rows))
+
+        def rate(rows: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+            block, depth = tf.unstack(tf.shape(positions))
+            vectors = widen(tf.gather(users[-1], rows))
+            places = tf.repeat(tf.range(block), depth)
+            return tf.reshape(self._rating(vectors, places, titles, tf.reshape(positions, [-1])), [block, depth])
+
+        return rate
+
+    def _rating(self, *pairs: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(exact_scores(*pairs), *self._rating_range)
 
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Recommender`: all candidates at once or equal chunks of them."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from model.blocks import (
     BlockChooser,
+    BlockRater,
     BlockScorer,
     Seen,
     Shape,
@@ -22,10 +23,8 @@ from model.blocks import (
 )
 from model.contract import (
     KNOWN,
-    KNOWN_SIGNATURE,
     MOVIE_TITLE,
-    RATE_SIGNATURE,
-    RATE_VECTORS_SIGNATURE,
+    RECOMMEND_RATED_SIGNATURE,
     RECOMMEND_SIGNATURE,
     RECOMMEND_VECTORS_SIGNATURE,
     SERVING_SIGNATURE,
@@ -38,6 +37,14 @@ from model.contract import (
 STEPS_IN_FLIGHT = 8
 """Blocks of users that may be worked on at once. With one thread an operation and one operation a core, whole blocks
 run side by side, which splits better over cores than the threads inside one small matrix product do."""
+
+_REQUEST = (
+    tf.TensorSpec([None], tf.string, "candidates"),
+    tf.TensorSpec([None], tf.int32, "seen_values"),
+    tf.TensorSpec([None], tf.int64, "seen_row_splits"),
+    tf.TensorSpec([], tf.int32, "k"),
+)
+"""What users are asked about."""
 
 
 class Recommender(tf.Module):
@@ -66,6 +73,13 @@ class Recommender(tf.Module):
     @abstractmethod
     def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """Two `int32[B]` -> `float32[B]`, the predicted rating of each pair; B at least 2."""
+
+    def rater(self, users: UserTables, title_rows: tf.Tensor) -> BlockRater | None:
+        """What rates candidates, in rows `int32[M]`, for a block of users; here none, as scores are ratings.
+
+        It gives the bits that `rate` would, and is made once a call, like `scorer`.
+        """
+        return None
 
     @abstractmethod
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -120,11 +134,6 @@ class Recommender(tf.Module):
         """`user_vector: float32[1, W]`, by which users that the model does not know are scored."""
         return {USER_VECTOR: tf.concat([table[:1] for table in self._user_tables], axis=1)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id")])
-    def known_users(self, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`string[B]` -> `known: bool[B]`, whether the model was trained on interactions of the user."""
-        return {KNOWN: tf.gather(self._known, self.user_rows.lookup(user_id))}
-
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, "user_id"), tf.TensorSpec([None], tf.string, "movie_title")]
     )
@@ -138,15 +147,7 @@ class Recommender(tf.Module):
         title_rows = self.title_rows.lookup(at_least(2, movie_title))
         return {USER_RATING: self.rate(self.own_users(), user_rows, title_rows)[:pairs]}
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.string, "user_id"),
-            tf.TensorSpec([None], tf.string, "candidates"),
-            tf.TensorSpec([None], tf.int32, "seen_values"),
-            tf.TensorSpec([None], tf.int64, "seen_row_splits"),
-            tf.TensorSpec([], tf.int32, "k"),
-        ]
-    )
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id"), *_REQUEST])
     def recommend(
         self,
         user_id: tf.Tensor,
@@ -174,18 +175,31 @@ class Recommender(tf.Module):
         Raises:
           InvalidArgumentError: an argument is not as described.
         """
-        rows = self.user_rows.lookup(user_id)
-        return self._recommend(self.own_users(), rows, candidates, seen_values, seen_row_splits, k)
+        rows, request = self.user_rows.lookup(user_id), (candidates, seen_values, seen_row_splits, k)
+        best = self._recommend(self.own_users(), rows, *request, rated=False)
+        return {name: best[name] for name in ("index", "score")}
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None], tf.float32, "user_vector"),
-            tf.TensorSpec([None], tf.string, "candidates"),
-            tf.TensorSpec([None], tf.int32, "seen_values"),
-            tf.TensorSpec([None], tf.int64, "seen_row_splits"),
-            tf.TensorSpec([], tf.int32, "k"),
-        ]
-    )
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id"), *_REQUEST])
+    def recommend_rated(
+        self,
+        user_id: tf.Tensor,
+        candidates: tf.Tensor,
+        seen_values: tf.Tensor,
+        seen_row_splits: tf.Tensor,
+        k: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """As `recommend`, with more about each user and each recommendation.
+
+        Returns:
+          Beside what `recommend` does, `user_rating: float32[B, k]`, as `serving_default` predicts each pair, which
+          costs little for the winners alone and means nothing where the index is -1; and `known: bool[B]`, whether the
+          model was trained on interactions of the user.
+        """
+        rows, request = self.user_rows.lookup(user_id), (candidates, seen_values, seen_row_splits, k)
+        best = self._recommend(self.own_users(), rows, *request, rated=True)
+        return best | {KNOWN: tf.gather(self._known, rows)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "user_vector"), *_REQUEST])
     def recommend_vectors(
         self,
         user_vector: tf.Tensor,
@@ -194,8 +208,9 @@ class Recommender(tf.Module):
         seen_row_splits: tf.Tensor,
         k: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """As `recommend`, to the bit, of users who come with their vectors, `float32[B, W]`."""
-        return self._recommend(*self.given_users(user_vector), candidates, seen_values, seen_row_splits, k)
+        """As `recommend_rated`, to the bit, of users who come with their vectors, `float32[B, W]`; not `known`."""
+        request = candidates, seen_values, seen_row_splits, k
+        return self._recommend(*self.given_users(user_vector), *request, rated=True)
 
     def _recommend(
         self,
@@ -205,8 +220,9 @@ class Recommender(tf.Module):
         seen_values: tf.Tensor,
         seen_row_splits: tf.Tensor,
         k: tf.Tensor,
+        rated: bool,
     ) -> dict[str, tf.Tensor]:
-        """As `recommend`, of users in the rows `int32[B]` of `users`."""
+        """As `recommend_rated`, of users in the rows `int32[B]` of `users`; unless `rated`, ratings are the scores."""
         asked, count = tf.size(user_rows), tf.size(candidates)
         with tf.control_dependencies(
             [
@@ -224,71 +240,32 @@ class Recommender(tf.Module):
         most_seen = tf.reduce_max(tf.concat([[0], seen_row_splits[1:] - seen_row_splits[:-1]], axis=0))
         title_rows, shape = self.prepare(candidates, k, tf.cast(most_seen, tf.int32))
         block, depth = shape.block, shape.depth
-        choose = self.chooser(users, title_rows, shape)
+        choose, rate = self.chooser(users, title_rows, shape), self.rater(users, title_rows) if rated else None
 
         blocks = tf.maximum(1, ceil_div(asked, block))
         user_rows = at_least(blocks * block, user_rows, filler=0)
         seen_row_splits = at_least(blocks * block + 1, seen_row_splits, filler=seen_row_splits[-1])
 
-        def best_of_block(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def best_of_block(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
             first = number * block
-            splits = seen_row_splits[first : first + block + 1]
-            seen = Seen(seen_values[splits[0] : splits[-1]], splits - splits[0])
-            return choose(user_rows[first : first + block], seen)
+            rows, splits = user_rows[first : first + block], seen_row_splits[first : first + block + 1]
+            score, index = choose(rows, Seen(seen_values[splits[0] : splits[-1]], splits - splits[0]))
+            index = tf.where(score == -np.inf, -1, index)
+            rating = rate(rows, tf.maximum(index, 0)) if rate else score
+            return score, index, rating
 
-        score, index = tf.map_fn(
+        best = tf.map_fn(
             best_of_block,
             tf.range(blocks),
-            fn_output_signature=(tf.float32, tf.int32),
+            fn_output_signature=(tf.float32, tf.int32, tf.float32),
             parallel_iterations=STEPS_IN_FLIGHT,
         )
         missing = [[0, 0], [0, k - depth]]
-        score = tf.pad(tf.reshape(score, [blocks * block, depth])[:asked], missing, constant_values=-np.inf)
-        index = tf.pad(tf.reshape(index, [blocks * block, depth])[:asked], missing, constant_values=-1)
-        return {"index": tf.where(score == -np.inf, -1, index), "score": score}
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.string, "user_id"),
-            tf.TensorSpec([None], tf.string, "candidates"),
-            tf.TensorSpec([None, None], tf.int32, "index"),
-        ]
-    )
-    def rate_recommended(self, user_id: tf.Tensor, candidates: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The predicted ratings of what `recommend` found: what is not ranked by costs little for the winners alone.
-
-        Args:
-          user_id: `string[B]`
-          candidates: `string[M]`, M at least 1.
-          index: `int32[B, k]`, positions in the candidates; what comes out for -1 means nothing.
-
-        Returns:
-          `user_rating: float32[B, k]`, as `serving_default` predicts each pair.
-        """
-        return self._rate_recommended(self.own_users(), self.user_rows.lookup(user_id), candidates, index)
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None], tf.float32, "user_vector"),
-            tf.TensorSpec([None], tf.string, "candidates"),
-            tf.TensorSpec([None, None], tf.int32, "index"),
-        ]
-    )
-    def rate_recommended_vectors(
-        self, user_vector: tf.Tensor, candidates: tf.Tensor, index: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """As `rate_recommended`, to the bit, of users who come with their vectors, `float32[B, W]`."""
-        return self._rate_recommended(*self.given_users(user_vector), candidates, index)
-
-    def _rate_recommended(
-        self, users: UserTables, user_rows: tf.Tensor, candidates: tf.Tensor, index: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        shape = tf.shape(index)
-        places = tf.reshape(tf.maximum(index, 0), [-1])
-        user_rows = tf.repeat(user_rows, shape[1])
-        title_rows = tf.gather(self.title_rows.lookup(candidates), places)
-        ratings = self.rate(users, at_least(2, user_rows, filler=0), at_least(2, title_rows, filler=0))
-        return {USER_RATING: tf.reshape(ratings[: shape[0] * shape[1]], shape)}
+        score, index, rating = (
+            tf.pad(tf.reshape(values, [blocks * block, depth])[:asked], missing, constant_values=nothing)
+            for values, nothing in zip(best, (-np.inf, -1, -np.inf), strict=True)
+        )
+        return {"index": index, "score": score, USER_RATING: rating}
 
     def predict(self, user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
         """The predicted ratings, `float32[B]`, of B user ids and B titles."""
@@ -300,10 +277,8 @@ class Recommender(tf.Module):
         signatures = {
             SERVING_SIGNATURE: self.serving_default,
             RECOMMEND_SIGNATURE: self.recommend,
-            KNOWN_SIGNATURE: self.known_users,
-            RATE_SIGNATURE: self.rate_recommended,
+            RECOMMEND_RATED_SIGNATURE: self.recommend_rated,
             RECOMMEND_VECTORS_SIGNATURE: self.recommend_vectors,
-            RATE_VECTORS_SIGNATURE: self.rate_recommended_vectors,
             UNKNOWN_USER_SIGNATURE: self.unknown_user,
         }
         tf.saved_model.save(self, str(folder), signatures)

@@ -112,7 +112,7 @@ def requests(draw: st.DrawFn) -> tuple[list[str], list[str], list[list[int]], in
 
 def test_an_answer_is_the_same_without_xla(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scan only says what can be left out; whatever computes it, and in whatever order it sums, scores are those
-    of `exact_scores`."""
+    of `exact_scores`, whose order is laid down."""
     users, titles = ([f"{letter}{i}" for i in range(count)] for letter, count in (("u", USERS), ("t", TITLES)))
 
     def answer() -> dict[str, np.ndarray]:
@@ -127,9 +127,10 @@ def test_an_answer_is_the_same_without_xla(monkeypatch: pytest.MonkeyPatch) -> N
     def approximate(vectors: tf.Tensor, halves: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         calls.append(mask)
         halved = tf.cast(tf.concat([vectors, vectors[:, -1:]], axis=1), tf.bfloat16)
-        return tf.matmul(tf.cast(halved, tf.float32), tf.cast(halves, tf.float32), transpose_b=True) + mask
+        scores = tf.matmul(tf.cast(halved, tf.float32), tf.cast(halves, tf.float32), transpose_b=True)
+        return scores + tf.cast(mask, tf.float32)
 
-    for name in ("_scan", "_scan_first"):
+    for name in ("_scan", "_scan_first", "_products"):
         monkeypatch.setattr(dot_top_k, name, getattr(dot_top_k, name).python_function)
     monkeypatch.setattr(dot_top_k, "_approximate", approximate)
     plain = answer()
@@ -149,17 +150,21 @@ def test_equals_brute_force(models: list[Loaded], request, number: int) -> None:
         assert score[b].tolist() == expected[b, best].tolist() + [-np.inf] * missing
 
 
-def test_ratings_of_the_recommended_are_those_of_the_pairs(models: list[Loaded]) -> None:
-    users, titles = ["u0", "u5", "stranger"], ["t1", "new", "t3", "t9"]
-    index = np.array([[2, 0], [3, -1], [1, 2]], np.int32)
-    signatures = models[0].model.signatures
-    rated = signatures["rate_recommended"](
-        user_id=tf.constant(users), candidates=tf.constant(titles), index=tf.constant(index)
-    )["user_rating"].numpy()
-    expected = np.clip(values(models[0].weights.rating, users, titles), -1, 1)
-    for b, place in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1)):
-        assert rated[b, place] == pytest.approx(expected[b, index[b, place]], abs=1e-5)
-    served = models[0].ratings(users, titles)
+@pytest.mark.parametrize("number", [0, 1])
+def test_ratings_of_the_recommended_are_those_of_the_pairs_to_the_bit(models: list[Loaded], number: int) -> None:
+    model, users, titles, k = models[number], ["u0", "u5", "stranger"], ["t1", "new", "t3", "t9"], 4
+    best = model.model.signatures["recommend_rated"](
+        user_id=tf.constant(users),
+        candidates=tf.constant(titles),
+        seen_values=tf.constant([0, 3], tf.int32),
+        seen_row_splits=tf.constant([0, 0, 2, 2], tf.int64),
+        k=tf.constant(k),
+    )
+    index, rating, served = best["index"].numpy(), best["user_rating"].numpy(), model.ratings(users, titles)
+    assert (index < 0).tolist() == [[False] * k, [False, False, True, True], [False] * k]
+    given = index >= 0
+    assert (rating == np.take_along_axis(served, np.maximum(index, 0), axis=1))[given].all()
+    expected = np.clip(values(model.weights.rating, users, titles), -1, 1)
     np.testing.assert_allclose(served, expected, atol=1e-5)
     assert (np.abs(served) == 1).any()
 
@@ -224,6 +229,27 @@ def test_the_error_of_approximate_scores_is_within_its_bound(dimension: int, siz
     error = np.abs(np.concatenate(found, axis=1) - exact).max(axis=1)
     assert (error <= bound).all()
     assert (error > bound / 100).all()
+
+
+@pytest.mark.parametrize("dimension", [1, 7, 8, 41, 97])
+def test_an_exact_score_has_the_same_bits_compiled_or_not_alone_or_among_others(dimension: int) -> None:
+    """And they are those of the sum as it is laid down, by lanes, each product rounded first."""
+    rng = np.random.default_rng(dimension)
+    users, titles = (rng.normal(size=(9, dimension)).astype(np.float32) for _ in range(2))
+    pairs = [tf.constant(rng.integers(0, 9, 50), tf.int32) for _ in range(2)]
+    wide = [dot_top_k.widen(tf.constant(vectors)) for vectors in (users, titles)]
+    scores = dot_top_k.exact_scores(wide[0], pairs[0], wide[1], pairs[1]).numpy()
+    plain = dot_top_k._products.python_function(wide[0], pairs[0], wide[1], pairs[1], tf.constant(0)).numpy()
+    alone = dot_top_k.exact_scores(wide[0], pairs[0][7:8], wide[1], pairs[1][7:8]).numpy()
+    sums = np.zeros((50, dot_top_k.LANES), np.float32)
+    products = wide[0].numpy()[pairs[0]] * wide[1].numpy()[pairs[1]]
+    for lane in np.split(products, products.shape[1] // dot_top_k.LANES, axis=1):
+        sums += lane
+    while sums.shape[1] > 1:
+        sums = sums[:, : sums.shape[1] // 2] + sums[:, sums.shape[1] // 2 :]
+    assert scores.tolist() == plain.tolist() == sums[:, 0].tolist()
+    assert alone[0] == scores[7]
+    np.testing.assert_allclose(scores, (users[pairs[0]] * titles[pairs[1]]).sum(axis=1), rtol=1e-4, atol=1e-5)
 
 
 def test_a_users_list_does_not_depend_on_who_stands_beside_it(near: list[Loaded]) -> None:

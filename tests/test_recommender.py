@@ -134,7 +134,9 @@ def test_arguments_out_of_range_are_refused(models: list[Loaded], change: dict, 
 
 
 def test_knows_the_users_it_was_trained_on(models: list[Loaded]) -> None:
-    known = models[0].model.signatures["known_users"](user_id=tf.constant(["u0", "u6", "u7", ""]))["known"]
+    nothing = {"seen_values": tf.zeros([0], tf.int32), "seen_row_splits": tf.zeros([5], tf.int64)}
+    asked = {"user_id": tf.constant(["u0", "u6", "u7", ""]), "candidates": tf.constant(["t1"]), "k": tf.constant(1)}
+    known = models[0].model.signatures["recommend_rated"](**asked, **nothing)["known"]
     assert known.numpy().tolist() == [True, True, False, False]
 
 
