@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from model.blocks import BlockChooser, BlockRater, Seen, Shape, UserTables, ceil_div
-from model.dot_top_k import best, exact_scores, halve, in_steps, widen
+from model.dot_top_k import add_products, best, exact_scores, halve, in_steps, widen
 from model.recommender import Recommender, constant
 
 CANDIDATES_A_STEP = 24_576
@@ -100,11 +100,10 @@ class DotRecommender(Recommender):
 
     def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """See `Recommender`."""
-        titles = widen(self._rated_titles)
 
         def rate_pairs(user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
-            vectors = widen(tf.gather(users[-1], user_rows))
-            return self._rating(vectors, tf.range(tf.size(user_rows)), titles, title_rows)
+            vectors = widen(tf.gather(users[-1], user_rows)), widen(tf.gather(self._rated_titles, title_rows))
+            return self._in_range(add_products(vectors[0] * vectors[1]))
 
         return in_steps(rate_pairs, user_rows, title_rows)
 
@@ -118,12 +117,13 @@ class DotRecommender(Recommender):
             block, depth = tf.unstack(tf.shape(positions))
             vectors = widen(tf.gather(users[-1], rows))
             places = tf.repeat(tf.range(block), depth)
-            return tf.reshape(self._rating(vectors, places, titles, tf.reshape(positions, [-1])), [block, depth])
+            ratings = exact_scores(vectors, places, titles, tf.reshape(positions, [-1]))
+            return tf.reshape(self._in_range(ratings), [block, depth])
 
         return rate
 
-    def _rating(self, *pairs: tf.Tensor) -> tf.Tensor:
-        return tf.clip_by_value(exact_scores(*pairs), *self._rating_range)
+    def _in_range(self, ratings: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(ratings, *self._rating_range)
 
     def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Recommender`: all candidates at once or equal chunks of them."""

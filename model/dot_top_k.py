@@ -20,7 +20,7 @@ k 100, of which the whole takes 2.4 to 3.2, and 7.2 to 8.2 when all float32 scor
 - a mask of bytes keeps XLA from vectorising, 1.2 more; one of floats costs 0.1, half of it in half precision.
 
 At 97 factors, in ns for each pair that is left to be scored exactly: 39 by gathers and a sum of TensorFlow's, 13
-compiled, and 54 compiled where vectors are no multiple of `LANES` long. Sorting what was found takes 0.8 us a user; a
+compiled, and 54 compiled where vectors do not fill lanes. Sorting what was found takes 0.8 us a user; a
 bitonic network does it in 0.65, and takes more than a second to compile.
 """
 
@@ -43,9 +43,9 @@ GROUPS_A_PLACE = 4
 HALVINGS = 10
 """Steps of the search for the floor, each of which halves the range that it is in."""
 PAIRS_A_STEP = 1 << 13
-"""Pairs scored exactly at once: compiled, so it is always the same number, up to which the last are filled."""
-LANES = 8
-"""Sums of a pair that grow side by side; vectors are as long as a multiple."""
+"""Pairs scored exactly at once."""
+LEAST_LANES, MOST_IN_A_LANE = 8, 15
+"""A pair's products are added up in lanes, side by side; of more in a lane, XLA adds some first, in its own order."""
 
 _ABSENT = -3.0e38
 """In place of the bias of what is not to be found: finite, as infinity times zero is not a number."""
@@ -74,53 +74,70 @@ class Candidates(NamedTuple):
 
 
 def widen(vectors: tf.Tensor) -> tf.Tensor:
-    """`float32[N, D]` as `exact_scores` takes them: with zeros before, D then being a multiple of `LANES`."""
-    return tf.pad(vectors, [[0, 0], [-vectors.shape[1] % LANES, 0]])
+    """`float32[N, D]` as `exact_scores` takes them: with zeros before, so that they fill lanes."""
+    return tf.pad(vectors, [[0, 0], [-vectors.shape[1] % _lanes(vectors.shape[1]), 0]])
+
+
+def _lanes(dimension: int) -> int:
+    lanes = LEAST_LANES
+    while dimension > MOST_IN_A_LANE * lanes:
+        lanes *= 2
+    return lanes
 
 
 def exact_scores(users: tf.Tensor, user_rows: tf.Tensor, titles: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
     """The products of rows, `int32[P]` each, of two tables of vectors that `widen` made: `float32[P]`.
 
-    It is compiled for each P and each size of a table; see `in_steps`.
+    They are compiled, for each P and each size of a table, and have the bits of `add_products` all the same.
     """
     # Zero, though the compiler cannot know.
     zero = tf.bitwise.right_shift(tf.size(user_rows), 31)
-    return _products(users, user_rows, titles, title_rows, zero)
-
-
-def in_steps(
-    score: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], user_rows: tf.Tensor, title_rows: tf.Tensor
-) -> tf.Tensor:
-    """What `score` makes of any number of rows, `int32[P]` each, `PAIRS_A_STEP` at a time: `float32[P]`."""
-    pairs = tf.size(user_rows)
-    steps = ceil_div(pairs, PAIRS_A_STEP)
-    missing = [[0, steps * PAIRS_A_STEP - pairs]]
-    scores = tf.map_fn(
-        lambda rows: score(*rows),
-        [tf.reshape(tf.pad(rows, missing), [steps, PAIRS_A_STEP]) for rows in (user_rows, title_rows)],
-        fn_output_signature=tf.TensorSpec([PAIRS_A_STEP], tf.float32),
-        parallel_iterations=1,
-    )
-    return tf.reshape(scores, [-1])[:pairs]
+    return _exact_scores(users, user_rows, titles, title_rows, zero)
 
 
 @tf.function(jit_compile=True)
-def _products(
+def _exact_scores(
     users: tf.Tensor, user_rows: tf.Tensor, titles: tf.Tensor, title_rows: tf.Tensor, zero: tf.Tensor
 ) -> tf.Tensor:
-    """See `exact_scores`.
-
-    The order of the sum is laid down, lane by lane, and a product is rounded before it is added, as the compiler cannot
-    see through the exclusive or to make one instruction of both. So the bits are the same in any program, and without
-    compiling.
-    """
     products = tf.gather(users, user_rows) * tf.gather(titles, title_rows)
-    products = tf.bitcast(tf.bitcast(products, tf.int32) ^ zero, tf.float32)
-    sums = tf.reduce_sum(tf.reshape(products, [tf.size(user_rows), -1, LANES]), axis=1)
-    while sums.shape[1] > 1:
-        half = sums.shape[1] // 2
-        sums = sums[:, :half] + sums[:, half:]
-    return tf.squeeze(sums, axis=1)
+    # The compiler cannot see through the exclusive or, to make one instruction, which rounds once, of product and sum.
+    return add_products(tf.bitcast(tf.bitcast(products, tf.int32) ^ zero, tf.float32))
+
+
+def add_products(products: tf.Tensor) -> tf.Tensor:
+    """The sum of each row, `float32[P, D]` as `widen` fills it -> `float32[P]`, in an order that is laid down.
+
+    So its bits depend neither on the other rows nor on whether it is compiled.
+    """
+    lanes = _lanes(products.shape[1])
+    sums = tf.reduce_sum(tf.reshape(products, [-1, products.shape[1] // lanes, lanes]), axis=1)
+    while lanes > 1:
+        lanes //= 2
+        sums = sums[:, :lanes] + sums[:, lanes:]
+    return sums[:, 0]
+
+
+def in_steps(
+    score: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    user_rows: tf.Tensor,
+    title_rows: tf.Tensor,
+    filled: bool = False,
+) -> tf.Tensor:
+    """What `score` makes of rows, `int32[P]` each, some at a time: `float32[P]`.
+
+    As many at a time as make equal steps of `PAIRS_A_STEP` at most; if `filled`, just so many, rows 0 standing in.
+    """
+    pairs = tf.size(user_rows)
+    steps = tf.maximum(1, ceil_div(pairs, PAIRS_A_STEP))
+    size = PAIRS_A_STEP if filled else ceil_div(pairs, steps)
+    missing = [[0, steps * size - pairs]]
+    scores = tf.map_fn(
+        lambda rows: score(*rows),
+        [tf.reshape(tf.pad(rows, missing), [steps, size]) for rows in (user_rows, title_rows)],
+        fn_output_signature=tf.float32,
+        parallel_iterations=1,
+    )
+    return tf.reshape(scores, [-1])[:pairs]
 
 
 def halve(vectors: tf.Tensor, findable: tf.Tensor, chunk: tf.Tensor) -> Candidates:
@@ -197,7 +214,9 @@ def best(
         # What one chunk has given is in order of users already.
         waiting = tf.cond(chunks > 1, lambda: tf.sort(waiting), lambda: waiting)
         places, positions = _part(waiting)
-        scores = in_steps(lambda *rows: exact_scores(wide, rows[0], candidates.vectors, rows[1]), places, positions)
+        scores = in_steps(
+            lambda users, titles: exact_scores(wide, users, candidates.vectors, titles), places, positions, filled=True
+        )
         splits = tf.searchsorted(places, tf.range(block + 1))
         most = tf.reduce_max(splits[1:] - splits[:-1])
         width = tf.maximum(most, k - tf.shape(keys)[1])
