@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_jobs.partition import hash_words
 from beam_jobs.positions import array, positions, positions_in_lists
 from beam_jobs.run_report import RunReport
 from beam_jobs.schema import RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL
@@ -93,6 +94,10 @@ def check_rows(users: pa.Table, recommendations: pa.Table, candidates: pa.Array,
 def check_distinct(user_ids: pa.Array) -> Findings:
     """Check that no user is among some ids twice; empty ones are none."""
     ids = user_ids.filter(pc.fill_null(pc.not_equal(user_ids, ""), False))
+    # Sorted hashes take a third of the time of a table of strings, and where no two are equal, no two ids are.
+    hashes = np.sort(hash_words(ids))
+    if not (hashes[1:] == hashes[:-1]).any():
+        return {"counts": {}, "violations": {}}
     repeated = len(ids) - pc.count_distinct(ids).as_py()
     if not repeated:
         return {"counts": {}, "violations": {}}

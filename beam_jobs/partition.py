@@ -62,14 +62,20 @@ def split_by_hash(table: pa.Table, n: int, column: str = USER_ID) -> Iterator[tu
 
 
 def hash_partition(words: pa.ChunkedArray | pa.Array, n: int) -> np.ndarray:
-    """`int64[rows]` in [0, n): a hash of each string's bytes, 0 for null.
+    """`int64[rows]` in [0, n): by the hash of each string, 0 for null."""
+    # The high bits of a product depend on every bit of it; the low ones, which the remainder takes, do not.
+    return (hash_words(words) >> np.uint64(33)).astype(np.int64) % n
+
+
+def hash_words(words: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """`uint64[rows]`, a hash of each string's bytes, 0 for null.
 
     A polynomial in the bytes, computed for all rows at once, the sum over a string being the difference of two
     prefix sums: the byte at place i counts times `_MULTIPLIER ** (i + 1)`, all modulo 2**64.
     """
     array = words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
     if isinstance(array, pa.ChunkedArray):  # of a table without rows
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.uint64)
     array = array.cast(pa.large_string())
     _, offsets_buffer, data = array.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
@@ -80,6 +86,5 @@ def hash_partition(words: pa.ChunkedArray | pa.Array, n: int) -> np.ndarray:
     powers = np.cumprod(np.full(int(lengths.max(initial=0)), _MULTIPLIER))
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum((values + np.uint64(1)) * powers[place])])
     hashes = sums[offsets[1:] - first] - sums[offsets[:-1] - first]
-    # The high bits of a product depend on every bit of it; the low ones, which the remainder takes, do not.
     hashes ^= hashes >> np.uint64(32)
-    return (hashes * _MULTIPLIER >> np.uint64(33)).astype(np.int64) % n
+    return hashes * _MULTIPLIER

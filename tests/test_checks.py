@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -133,6 +134,12 @@ def test_a_repeated_user_is_reported() -> None:
     found = check_distinct(pa.array(["dan", "cyd", "", "ann", "dan", None, "cyd", "", "dan", None]))
     assert found["violations"] == {REPEATED_USER: [3, "user 'cyd'"]}
     assert check_distinct(pa.array(["dan", "cyd", "", ""]))["violations"] == {}
+
+
+def test_different_users_of_one_hash_are_different(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "hash_words", lambda ids: np.zeros(len(ids), np.uint64))
+    assert check_distinct(pa.array(["dan", "cyd"]))["violations"] == {}
+    assert check_distinct(pa.array(["dan", "cyd", "dan"]))["violations"] == {REPEATED_USER: [1, "user 'dan'"]}
 
 
 def test_users_whom_no_file_is_of_and_of_whom_two_are_reported() -> None:
