@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -19,6 +20,9 @@ def import_tensorflow() -> ModuleType:
         return sys.modules["tensorflow"]
     # Warnings and worse are let through later on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    # Half a second of the import would go into looking for garbage among what it makes, all of which stays.
+    collecting = gc.isenabled()
+    gc.disable()
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as printed:
@@ -33,4 +37,6 @@ def import_tensorflow() -> ModuleType:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+            if collecting:
+                gc.enable()
     return tensorflow
