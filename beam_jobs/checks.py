@@ -69,7 +69,9 @@ def check_rows(users: pa.Table, recommendations: pa.Table, candidates: pa.Array,
     if meets:
         found.add_rows("title was seen by the user", known & np.isin(pairs, seen_pairs))
     if repeats:
-        found.add_rows("title is twice among a user's", known & _come_before(pairs))
+        twice = np.zeros(len(pairs), bool)
+        twice[known] = _come_before(pairs[known])
+        found.add_rows("title is twice among a user's", twice)
 
     rows = np.bincount(user[user >= 0], minlength=len(names))
     expected = np.minimum(rules.top_n, left)
