@@ -87,4 +87,4 @@ def kernel_answers(model: Path, users: int, candidates: int, k: int) -> np.ndarr
     ranker = Ranker(model, threads=len(cores()))
     ids = ranker.strings(pa.array([f"user {number}" for number in range(users)]))
     titles = ranker.strings(pa.array(inputs.titles(candidates)))
-    return ranker.recommend(ids, titles, np.empty(0, np.int32), np.zeros(users + 1, np.int64), k)[0]
+    return ranker.recommend(ids, titles, np.empty(0, np.int32), np.zeros(users + 1, np.int64), k).index
