@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from beam_jobs.schema import USERS
 from model.cli import InputError
-from tests.benchmarks import command, inputs, kernels, picture, sides, watched
+from tests.benchmarks import command, inputs, kernels, models, picture, scoring, sides, watched
 from tests.benchmarks.catalogue import growth
 from tests.benchmarks.cost import START_SECONDS, CostModel, Run, a_billion_pairs, dollars_a_vcpu_hour, predict_night
 from tests.benchmarks.outcome import Floor, Outcome, Picture, Table
@@ -33,6 +33,14 @@ def runs_of(model: CostModel) -> list[Run]:
 def test_the_fit_finds_the_costs_that_runs_were_made_with() -> None:
     fitted = CostModel.fit(runs_of(TRUE))
     assert (fitted.a_pair, fitted.a_user) == pytest.approx((TRUE.a_pair, TRUE.a_user))
+
+
+def test_a_kernel_answers_with_the_best_of_the_products(tmp_path: Path) -> None:
+    models.make_vectors(tmp_path, 6, 30, 8)
+    users, titles = (np.load(tmp_path / f"{name}.npy") for name in ("users", "titles"))
+    found = scoring.kernel_answers(tmp_path / "model", 4, 30, 5)
+    assert found.tolist() == np.argsort(-(users[:4] @ titles.T), axis=1)[:, :5].tolist()
+    assert scoring.kernel_rate(None, tmp_path / "model", 4, 30, 5, seconds=0.01) > 0
 
 
 @pytest.mark.parametrize("seconds", [[1.0, 1.0, 4.1], [4.1, 1.0, 1.0]])
