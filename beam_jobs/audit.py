@@ -42,7 +42,7 @@ FINDINGS_FILE = "findings.json"
 
 ROWS_A_BATCH = 1 << 15
 """Recommendations checked at a time, by a process of one thread."""
-IDS_A_PARTITION = 1 << 18
+IDS_A_PARTITION = 1 << 16
 """Of users, held at a time to see that they are distinct."""
 
 _IDS = pa.schema([USERS.field(USER_ID)])

@@ -17,7 +17,7 @@ from tests.benchmarks.setting import Setting
 from tests.benchmarks.sides import in_new_process, in_turn, slope
 
 TITLES = (2_000, 50_000, 1_000_000)
-PAIRS = 800_000_000
+PAIRS = 1_600_000_000
 """Of the larger run at each size; the smaller has a quarter."""
 LEAST_USERS = 256
 USERS_A_CALL, PAIRS_A_CALL = 8_192, 1 << 31
