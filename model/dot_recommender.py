@@ -94,7 +94,7 @@ class DotRecommender(Recommender):
     def __init__(self, weights: DotWeights) -> None:
         super().__init__(weights.user_ids, weights.movie_titles, weights.known, weights.user_tables)
         self._titles = _titles("relevance", weights.relevance)
-        self._rated_titles = self._titles if weights.ranks_by_rating else _titles("rating", weights.rating)
+        self._rated_titles = self._titles if weights.ranks_by_rating else _titles("rating", weights.rating, wide=True)
         # Brought to a range, the best titles would tie.
         self._rating_range = (-np.inf, np.inf) if weights.ranks_by_rating else weights.rating_range
 
@@ -108,16 +108,16 @@ class DotRecommender(Recommender):
         return in_steps(rate_pairs, user_rows, title_rows)
 
     def rater(self, users: UserTables, title_rows: tf.Tensor) -> BlockRater | None:
-        """See `Recommender`; keeps the candidates' vectors, `float32[M, E]`."""
+        """See `Recommender`."""
         if self._rated_titles is self._titles:
             return None
-        titles = widen(tf.gather(self._rated_titles, title_rows))
+        titles = self._rated_titles.read_value()
 
         def rate(rows: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
             block, depth = tf.unstack(tf.shape(positions))
             vectors = widen(tf.gather(users[-1], rows))
             places = tf.repeat(tf.range(block), depth)
-            ratings = exact_scores(vectors, places, titles, tf.reshape(positions, [-1]))
+            ratings = exact_scores(vectors, places, titles, tf.gather(title_rows, tf.reshape(positions, [-1])))
             return tf.reshape(self._in_range(ratings), [block, depth])
 
         return rate
@@ -149,5 +149,7 @@ class DotRecommender(Recommender):
         return choose
 
 
-def _titles(name: str, factors: Factors) -> tf.Variable:
-    return constant(f"{name}_titles", np.column_stack([factors.title_vectors, factors.title_bias]))
+def _titles(name: str, factors: Factors, wide: bool = False) -> tf.Variable:
+    """`float32[titles + 1, D + 1]`; as `widen` makes them, if `wide`."""
+    vectors = np.column_stack([factors.title_vectors, factors.title_bias])
+    return constant(f"{name}_titles", widen(vectors).numpy() if wide else vectors)
