@@ -14,7 +14,17 @@ def positions(values: pa.ChunkedArray | pa.Array, among: pa.Array) -> np.ndarray
     up once, and rows take no more than a gather of whole numbers.
     """
     chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
-    parts = [_of_chunk(chunk, among) for chunk in chunks]
+    words = [chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk for chunk in chunks]
+    # All chunks' at once, because `among` is made a table for each look-up: of a million it takes a fifth of a second.
+    found = pc.index_in(
+        pa.chunked_array([some.cast(among.type) for some in words], among.type), value_set=among, skip_nulls=True
+    )
+    of_words = np.asarray(pc.fill_null(found, -1), np.int32)
+    starts = np.cumsum([0, *map(len, words)])
+    parts = [
+        _of_rows(chunk, of_words[first:past])
+        for chunk, first, past in zip(chunks, starts[:-1], starts[1:], strict=True)
+    ]
     return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, np.int32)])
 
 
@@ -24,14 +34,13 @@ def positions_in_lists(lists: pa.ChunkedArray, among: pa.Array) -> tuple[np.ndar
     Returns:
       The positions, and `int64[rows + 1]`, where those of each list begin and end. A null list is an empty one.
     """
-    found = [positions(chunk.flatten(), among) for chunk in lists.chunks]
-    lengths = [np.asarray(pc.fill_null(pc.list_value_length(chunk), 0), np.int64) for chunk in lists.chunks]
-    places, ends = (np.concatenate([*parts, np.empty(0, np.int32)]) for parts in (found, lengths))
+    places = positions(pa.chunked_array([chunk.flatten() for chunk in lists.chunks], lists.type.value_type), among)
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0), np.int64)
+    splits = np.concatenate([[0], np.cumsum(lengths)])
     kept = places >= 0
     if kept.all():
-        return places.astype(np.int32, copy=False), np.concatenate([[0], np.cumsum(ends, dtype=np.int64)])
-    splits = np.concatenate([[0], np.cumsum(kept)])[np.concatenate([[0], np.cumsum(ends, dtype=np.int64)])]
-    return places[kept].astype(np.int32, copy=False), splits
+        return places, splits
+    return places[kept], np.concatenate([[0], np.cumsum(kept)])[splits]
 
 
 def array(column: pa.ChunkedArray) -> pa.Array:
@@ -40,12 +49,11 @@ def array(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
 
 
-def _of_chunk(values: pa.Array, among: pa.Array) -> np.ndarray:
+def _of_rows(values: pa.Array, of_words: np.ndarray) -> np.ndarray:
+    """What was found for each row, from what was found for each word of a dictionary, or for each row already."""
     if not pa.types.is_dictionary(values.type):
-        found = pc.index_in(values.cast(among.type), value_set=among, skip_nulls=True)
-        return np.asarray(pc.fill_null(found, -1), np.int32)
-    of_words = np.append(_of_chunk(values.dictionary, among), np.int32(-1))  # the last for null
+        return of_words
     codes = values.indices
     if codes.null_count:
-        codes = pc.fill_null(codes, len(values.dictionary))
-    return of_words[codes.to_numpy()]
+        codes = pc.fill_null(codes, len(of_words))
+    return np.append(of_words, np.int32(-1))[codes.to_numpy()]  # the last for null

@@ -53,11 +53,12 @@ def candidates_file(folder: Path, count: int) -> Path:
 
 
 def _some_users(first: int, past: int, words: pa.Array, seen: int) -> pa.Table:
-    """Users `first` to `past`; what they have seen is a dictionary, as no memory holds it all as strings."""
-    drawn = np.random.default_rng([1, first]).integers(0, len(words), (past - first) * seen).astype(np.int32)
+    """Users `first` to `past`; what they have seen is a dictionary of just that, as a file of strings has it."""
+    drawn = np.random.default_rng([1, first]).integers(0, len(words), (past - first) * seen)
+    used, codes = np.unique(drawn, return_inverse=True)
     lists = pa.ListArray.from_arrays(
         pa.array(np.arange(past - first + 1, dtype=np.int32) * seen),
-        pa.DictionaryArray.from_arrays(pa.array(drawn), words),
+        pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), words.take(pa.array(used))),
     )
     return pa.table(
         [pa.array([f"user {number}" for number in range(first, past)], pa.string()), lists], names=USERS.names
