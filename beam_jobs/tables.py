@@ -108,18 +108,27 @@ def read_batches(
     try:
         with open_file(path) as file:
             metadata = parquet.read_metadata(file)
-            leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
-            names = [
-                leaf.path
-                for leaf in leaves
-                if leaf.physical_type == "BYTE_ARRAY" and leaf.path.split(".")[0] in repeated
-            ]
-            content = parquet.ParquetFile(file, metadata=metadata, read_dictionary=names)
+            content = parquet.ParquetFile(file, metadata=metadata, read_dictionary=_strings_of(metadata, repeated))
             # A row group at a time, as Arrow reads no lists of dictionaries across them.
             batches = (batch for group in row_groups for batch in content.iter_batches(size, [group], schema.names))
             yield from _gathered(batches, size)
     except (*FILE_ERRORS, pa.ArrowException) as error:
         raise InputError(f"{flag} {path}: damaged ({reason(error)}); write it again") from None
+
+
+def _strings_of(metadata: parquet.FileMetaData, columns: Sequence[str]) -> list[str]:
+    """The paths of those leaves of some columns that are strings."""
+    if not metadata.num_row_groups:
+        return []
+    # Of a row group's columns. `metadata.schema` and its owner hold each other, so that a long footer would stay in
+    # memory for each part of its file.
+    group = metadata.row_group(0)
+    leaves = [group.column(number) for number in range(group.num_columns)]
+    return [
+        leaf.path_in_schema
+        for leaf in leaves
+        if leaf.physical_type == "BYTE_ARRAY" and leaf.path_in_schema.split(".")[0] in columns
+    ]
 
 
 def _gathered(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
