@@ -79,6 +79,10 @@ def parse(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, 
         standard.runner = IN_PROCESS_RUNNER
         if not any(word.startswith("--direct_") for word in rest):
             _use_all_cores(options)
+        if threads_a_process(options) == 1:
+            # Read by the C library when a worker process starts. What one arena of memory has free, the threads that
+            # carry data cannot use of another, so that with more of them a worker grows by what it has carried.
+            os.environ.setdefault("MALLOC_ARENA_MAX", "1")
     _connect(options)
     _check_runner(options)
     return args, options

@@ -25,6 +25,7 @@ from types import ModuleType
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import cloud_flags, files, flex_template, launch, machines, package, preflight, prepare, preview, score
+from beam_jobs.exported_model import check_model
 from model.cli import FlagParser, InputError, run
 from model.contract import USER_VECTORS_FOLDER
 
@@ -119,7 +120,7 @@ def check(args: argparse.Namespace, jobs: Sequence[Job]) -> list[Job]:
     print(f"workers   {sizing}", flush=True)
     # Else score's own check, which is before anything is staged too, opens the model and the tables.
     if args.dataset or args.flex_template or args.dry_run:
-        if "user_vectors" in preflight.check_model(args.model):
+        if check_model(args.model).needs_vectors:
             jobs = [*(replace(job, flags=[f"--with_vectors={args.model}", *job.flags]) for job in jobs[:-1]), jobs[-1]]
         for flag in ("users", "candidates"):
             if pattern := getattr(args, flag):

@@ -1,18 +1,11 @@
-"""What can be looked at before a job is submitted: buckets, and the model in one."""
+"""What can be looked at before a job is submitted: buckets."""
 
 from __future__ import annotations
-
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import cloud_flags, files
 from model.cli import InputError
-from model.contract import USER_VECTORS_FOLDER
-from model.saved_model import check_files, read_description
 
 
 def check_bucket(path: str, flag: str, options: PipelineOptions, region: str) -> None:
@@ -30,15 +23,3 @@ def check_bucket(path: str, flag: str, options: PipelineOptions, region: str) ->
             f"{flag} {path}: there is no bucket {bucket}; make it with "
             f"`gcloud storage buckets create {bucket} --location={region}`, or name another"
         )
-
-
-def check_model(path: str) -> Mapping[str, Any]:
-    """What a model says of itself. Raises InputError unless its files are those that it describes."""
-    with tempfile.TemporaryDirectory() as copy:
-        files.copy_folder(path, Path(copy), left_out=USER_VECTORS_FOLDER)
-        try:
-            description = read_description(Path(copy))
-            check_files(Path(copy), description["files"])
-            return description
-        except InputError as error:
-            raise InputError(f"--model {error}".replace(copy, path.rstrip("/"))) from None

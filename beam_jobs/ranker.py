@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,19 +12,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from beam_jobs import files
+from beam_jobs.exported_model import local_folder
 from model.cli import InputError
 from model.contract import (
     KNOWN,
     RECOMMEND_RATED_SIGNATURE,
     RECOMMEND_VECTORS_SIGNATURE,
-    SIGNATURES,
     UNKNOWN_USER_SIGNATURE,
     USER_ID,
     USER_RATING,
     USER_VECTOR,
-    USER_VECTORS_FOLDER,
-    VECTOR_SIGNATURES,
 )
 from model.quiet import import_tensorflow
 from model.saved_model import check_files, read_description
@@ -57,8 +53,7 @@ class Ranker:
       threads: cores that this process may use; None for all that it finds.
 
     Raises:
-      InputError: there is no model in `folder`, its files are not those that `model.json` describes, or it lacks a
-        signature.
+      InputError: there is no model in `folder`, or its files are not those that `model.json` describes.
     """
 
     def __init__(self, folder: Path, threads: int | None) -> None:
@@ -73,9 +68,6 @@ class Ranker:
             reason = str(error).splitlines()[0]
             raise InputError(f"{folder}: TensorFlow cannot load this SavedModel ({reason}); train it anew") from None
         self._signatures = self._model.signatures
-        _check_signatures(self._signatures, folder, SIGNATURES)
-        if self.needs_vectors:
-            _check_signatures(self._signatures, folder, VECTOR_SIGNATURES)
 
     def recommend(
         self, users: Users, candidates: Any, seen_values: np.ndarray, seen_row_splits: np.ndarray, k: int
@@ -104,40 +96,25 @@ class Ranker:
         return Ranked(best["index"].numpy(), best["score"].numpy(), best[USER_RATING].numpy(), known)
 
     def unknown_user(self) -> np.ndarray:
-        """`float32[W]`, the vector of users that the model does not know.
-
-        Raises:
-          InputError: the model takes no vectors.
-        """
-        if UNKNOWN_USER_SIGNATURE not in self._signatures:
-            version = self.description["model_version"]
-            raise InputError(f"--model {version}: takes no vectors of users; train it anew with python -m model.train")
+        """`float32[W]`, the vector of users that the model does not know."""
         return self._signatures[UNKNOWN_USER_SIGNATURE]()[USER_VECTOR].numpy()[0]
-
-    @property
-    def needs_vectors(self) -> bool:
-        """Whether the model does not hold its users' vectors."""
-        return "user_vectors" in self.description
 
     def strings(self, words: pa.Array) -> Any:
         """A string tensor of Arrow strings, so that they are converted once rather than once a call."""
         return self._tensorflow.constant(words.to_numpy(zero_copy_only=False), self._tensorflow.string)
 
 
-Names = tuple[frozenset[str], frozenset[str]]
-"""Inputs and outputs of a signature."""
-
 _open_rankers: dict[str, Ranker] = {}
 _opening = threading.Lock()
 
 
-def open_ranker(path: str, threads: int | None, model_version: str | None = None) -> Ranker:
+def open_ranker(path: str, threads: int | None, model_version: str) -> Ranker:
     """The model at `path`, local or gs://, which a process loads once and then shares.
 
     Args:
       path: the model's folder. A remote one is copied first, so that the bytes checked are the bytes loaded.
       threads: as `Ranker` takes it; that of the first call holds.
-      model_version: the version that it must have, which one loaded earlier may have; None to load what is there now.
+      model_version: the version that it must have, which one loaded earlier may have.
 
     Raises:
       InputError: as `Ranker`, or the model at `path` has another version.
@@ -148,20 +125,14 @@ def open_ranker(path: str, threads: int | None, model_version: str | None = None
             ranker = _load(path, threads)
             _open_rankers[path] = ranker
         found = ranker.description["model_version"]
-        if model_version not in (None, found):
+        if found != model_version:
             raise InputError(f"{path}: holds {found} now, not {model_version} as when the run began; run it again")
         return ranker
 
 
 def _load(path: str, threads: int | None) -> Ranker:
-    if files.is_local(path):
-        return Ranker(Path(path), threads)
-    with tempfile.TemporaryDirectory() as copy:
-        files.copy_folder(path, Path(copy), left_out=USER_VECTORS_FOLDER)
-        try:
-            return Ranker(Path(copy), threads)
-        except InputError as error:
-            raise InputError(str(error).replace(copy, path.rstrip("/"))) from None
+    with local_folder(path) as folder:
+        return Ranker(folder, threads)
 
 
 def _import_tensorflow(threads: int | None) -> Any:
@@ -187,18 +158,3 @@ def _restrain_arrow(threads: int | None) -> None:
     """
     pa.set_cpu_count(threads or os.cpu_count() or 1)
     pa.set_memory_pool(pa.system_memory_pool())
-
-
-def _check_signatures(signatures: Mapping[str, Any], folder: Path, wanted: Mapping[str, Names]) -> None:
-    for name, (inputs, outputs) in wanted.items():
-        if name not in signatures:
-            raise InputError(
-                f"{folder}: the SavedModel has no signature {name!r}; export it with python -m model.train"
-            )
-        takes = set(signatures[name].structured_input_signature[1])
-        gives = set(signatures[name].structured_outputs)
-        if takes != inputs or gives != outputs:
-            raise InputError(
-                f"{folder}: signature {name!r} takes {sorted(takes)} and gives {sorted(gives)}, not {sorted(inputs)} "
-                f"and {sorted(outputs)}; export it with python -m model.train"
-            )

@@ -21,15 +21,15 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import audit, files, launch, publish, tables
 from beam_jobs.candidates import read_candidates
+from beam_jobs.exported_model import ExportedModel, check_model
 from beam_jobs.parts import divide
-from beam_jobs.ranker import Ranker, open_ranker
 from beam_jobs.recommendations import Selection
 from beam_jobs.run_report import RunReport, candidates_file, render
 from beam_jobs.schema import USERS, USERS_WITH_VECTORS
 from beam_jobs.scoring import Conclude, Plan, RankCandidates, pair_of, partition_of
 from beam_jobs.vectors import check_version
 from model.cli import FlagParser, InputError, RunError, run
-from model.contract import USER_VECTOR
+from model.contract import USER_VECTOR, VECTOR_SIGNATURES
 
 _LOG = logging.getLogger(__name__)
 
@@ -74,11 +74,10 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
     if not parts:
         raise InputError(f"--users {args.users}: no users in it; give at least one")
     files.check_writable(args.output, "--output")
-    threads = launch.threads_a_process(options)
-    ranker = open_ranker(args.model, threads)
-    description = ranker.description
+    model = check_model(args.model)
+    description = model.description
     _check_blessed(description, args)
-    with_vectors = _check_vectors(users_files, ranker, args.model)
+    with_vectors = _check_vectors(users_files, model, args.model)
     run_id = uuid.uuid4().hex[:8]
     report = RunReport(
         run_id=run_id,
@@ -105,7 +104,7 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
         with_vectors=with_vectors,
         selection=Selection(args.top_n, args.exclude_seen, args.min_score),
         output=args.output,
-        threads=threads,
+        threads=launch.threads_a_process(options),
         stage_only=args.stage_only,
     )
 
@@ -122,25 +121,25 @@ def _check_blessed(description: Mapping[str, Any], args: argparse.Namespace) -> 
         _LOG.warning("%s is not blessed and used all the same: %s", version, why)
 
 
-def _check_vectors(users_files: Sequence[str], ranker: Ranker, model: str) -> bool:
+def _check_vectors(users_files: Sequence[str], model: ExportedModel, folder: str) -> bool:
     """Whether users come with their vectors.
 
     Raises:
       InputError: some do and some do not, or their vectors are of another model, or the model needs them.
     """
     without = [path for path in users_files if USER_VECTOR not in tables.read_footer(path, "--users")[0].names]
-    if without and (ranker.needs_vectors or len(without) < len(users_files)):
-        needing = "other files have" if len(without) < len(users_files) else f"the model in {model} needs"
+    if without and (model.needs_vectors or len(without) < len(users_files)):
+        needing = "other files have" if len(without) < len(users_files) else f"the model in {folder} needs"
         raise InputError(
             f"--users {without[0]}: has no column {USER_VECTOR!r}, which {needing}; "
-            f"write it with `python -m beam_jobs.prepare --with_vectors {model}`"
+            f"write it with `python -m beam_jobs.prepare --with_vectors {folder}`"
         )
     if without:
         return False
     for path in users_files:
         tables.check_schema(path, USERS_WITH_VECTORS, "--users")
-        check_version(path, ranker.description["model_version"], "--users")
-    ranker.unknown_user()
+        check_version(path, model.description["model_version"], "--users")
+    model.check_signatures(VECTOR_SIGNATURES, folder)
     return True
 
 

@@ -11,6 +11,9 @@ from typing import Any
 from model.cli import InputError
 from model.contract import CARD_FILE, MODEL_FILE, SCORE_KINDS, TRAINING_FOLDER, USER_VECTORS_FOLDER
 
+GRAPH_FILE = "saved_model.pb"
+"""By which TensorFlow knows a SavedModel; its signatures are in it."""
+
 REMEDY = "give the folder that `python -m model.train --model_dir` wrote"
 REQUIRED_FIELDS = ("model_kind", "score_kind", "model_version", "files")
 
@@ -28,8 +31,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; {REMEDY}")
-    if not (folder / "saved_model.pb").is_file():
-        raise InputError(f"{folder}: not a SavedModel (it has no saved_model.pb); {REMEDY}")
+    if not (folder / GRAPH_FILE).is_file():
+        raise InputError(f"{folder}: not a SavedModel (it has no {GRAPH_FILE}); {REMEDY}")
     path = folder / MODEL_FILE
     try:
         description = json.loads(path.read_text(encoding="utf-8"))

@@ -208,8 +208,9 @@ def test_repeated_and_empty_candidates_are_left_out_and_counted(work: Path, tmp_
 def test_the_model_is_loaded_once_a_process(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
     load = ranker._load
+    shutil.copytree(work / "model", tmp_path / "model")  # not loaded by another test
     monkeypatch.setattr(ranker, "_load", lambda *args: loads.append(args) or load(*args))
-    score.main(command(work, tmp_path))
+    score.main(command(work, tmp_path, model=tmp_path / "model"))
     assert len(loads) == 1
 
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from beam_jobs import prepare, ranker, score
+from beam_jobs import prepare, score
+from beam_jobs.exported_model import check_model
 from beam_jobs.files import copy_folder, size_below
 from beam_jobs.schema import USERS, USERS_WITH_VECTORS
 from beam_jobs.tables import read_metadata
@@ -107,7 +108,7 @@ def test_scores_are_those_of_the_model_with_the_vectors_inside(
 def test_only_the_saved_model_is_copied_and_measured(work: Path, tmp_path: Path) -> None:
     copy_folder(str(work / "apart"), tmp_path / "copy", left_out="user_vectors")
     assert not (tmp_path / "copy" / "user_vectors").exists()
-    assert ranker.Ranker(tmp_path / "copy", None).needs_vectors
+    assert check_model(str(tmp_path / "copy")).needs_vectors
     sizes = [path.stat().st_size for path in (tmp_path / "copy").rglob("*") if path.is_file()]
     assert size_below(str(work / "apart"), "--model", left_out="user_vectors") == sum(sizes)
     assert size_below(str(work / "apart"), "--model", left_out="-") > sum(sizes)
