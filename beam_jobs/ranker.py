@@ -23,7 +23,7 @@ from model.contract import (
     USER_RATING,
     USER_VECTOR,
 )
-from model.quiet import import_tensorflow
+from model.quiet import garbage_left, import_tensorflow
 from model.saved_model import check_files, read_description
 
 Users: TypeAlias = Any
@@ -63,7 +63,8 @@ class Ranker:
         _restrain_arrow(threads)
         try:
             # Kept: the signatures hold the graph but not the variables and tables that it reads.
-            self._model = self._tensorflow.saved_model.load(str(folder))
+            with garbage_left():
+                self._model = self._tensorflow.saved_model.load(str(folder))
         except (OSError, ValueError, self._tensorflow.errors.OpError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{folder}: TensorFlow cannot load this SavedModel ({reason}); train it anew") from None
@@ -148,6 +149,8 @@ def _import_tensorflow(threads: int | None) -> Any:
     except RuntimeError:
         # TensorFlow has begun to work in this process, as in one that also trained; results are the same.
         pass
+    # What is worth compiling is compiled by XLA; rewriting the rest takes a third of the first call and gains nothing.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     return tf
 
 

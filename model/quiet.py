@@ -7,6 +7,8 @@ import importlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 
@@ -20,12 +22,9 @@ def import_tensorflow() -> ModuleType:
         return sys.modules["tensorflow"]
     # Warnings and worse are let through later on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    # Half a second of the import would go into looking for garbage among what it makes, all of which stays.
-    collecting = gc.isenabled()
-    gc.disable()
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as printed:
+    with garbage_left(), tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
         try:
             tensorflow = importlib.import_module("tensorflow")
@@ -37,6 +36,16 @@ def import_tensorflow() -> ModuleType:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            if collecting:
-                gc.enable()
     return tensorflow
+
+
+@contextmanager
+def garbage_left() -> Iterator[None]:
+    """Do not look for garbage among what is made meanwhile, where it all stays: that is a fifth of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
