@@ -1,4 +1,4 @@
-"""TensorFlow without the lines that it prints about itself."""
+"""TensorFlow's start, without the lines that it prints about itself and the search for garbage."""
 
 from __future__ import annotations
 

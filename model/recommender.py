@@ -69,6 +69,11 @@ class Recommender(tf.Module):
         self.title_rows = vocabulary(movie_titles)
         self._known = constant("known", known)
         self._user_tables = [constant(f"user_table_{number}", table) for number, table in enumerate(user_tables, 1)]
+        # One function that all signatures call, as each that has its own graph takes a share of the time of loading.
+        tables = [tf.TensorSpec([None, *table.shape[1:]], tf.float32) for table in user_tables]
+        self._recommend = tf.function(
+            self._best_of_users, input_signature=[tables, tf.TensorSpec([None], tf.int32), *_REQUEST]
+        )
 
     @abstractmethod
     def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
@@ -176,7 +181,7 @@ class Recommender(tf.Module):
           InvalidArgumentError: an argument is not as described.
         """
         rows, request = self.user_rows.lookup(user_id), (candidates, seen_values, seen_row_splits, k)
-        best = self._recommend(self.own_users(), rows, *request, rated=False)
+        best = self._recommend(self.own_users(), rows, *request)
         return {name: best[name] for name in ("index", "score")}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id"), *_REQUEST])
@@ -196,7 +201,7 @@ class Recommender(tf.Module):
           model was trained on interactions of the user.
         """
         rows, request = self.user_rows.lookup(user_id), (candidates, seen_values, seen_row_splits, k)
-        best = self._recommend(self.own_users(), rows, *request, rated=True)
+        best = self._recommend(self.own_users(), rows, *request)
         return best | {KNOWN: tf.gather(self._known, rows)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "user_vector"), *_REQUEST])
@@ -209,10 +214,9 @@ class Recommender(tf.Module):
         k: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         """As `recommend_rated`, to the bit, of users who come with their vectors, `float32[B, W]`; not `known`."""
-        request = candidates, seen_values, seen_row_splits, k
-        return self._recommend(*self.given_users(user_vector), *request, rated=True)
+        return self._recommend(*self.given_users(user_vector), candidates, seen_values, seen_row_splits, k)
 
-    def _recommend(
+    def _best_of_users(
         self,
         users: UserTables,
         user_rows: tf.Tensor,
@@ -220,9 +224,8 @@ class Recommender(tf.Module):
         seen_values: tf.Tensor,
         seen_row_splits: tf.Tensor,
         k: tf.Tensor,
-        rated: bool,
     ) -> dict[str, tf.Tensor]:
-        """As `recommend_rated`, of users in the rows `int32[B]` of `users`; unless `rated`, ratings are the scores."""
+        """As `recommend_rated`, of users in the rows `int32[B]` of `users`; not `known`."""
         asked, count = tf.size(user_rows), tf.size(candidates)
         with tf.control_dependencies(
             [
@@ -240,7 +243,7 @@ class Recommender(tf.Module):
         most_seen = tf.reduce_max(tf.concat([[0], seen_row_splits[1:] - seen_row_splits[:-1]], axis=0))
         title_rows, shape = self.prepare(candidates, k, tf.cast(most_seen, tf.int32))
         block, depth = shape.block, shape.depth
-        choose, rate = self.chooser(users, title_rows, shape), self.rater(users, title_rows) if rated else None
+        choose, rate = self.chooser(users, title_rows, shape), self.rater(users, title_rows)
 
         blocks = tf.maximum(1, ceil_div(asked, block))
         user_rows = at_least(blocks * block, user_rows, filler=0)

@@ -104,6 +104,18 @@ def test_counters_are_the_sums_of_what_was_counted() -> None:
     assert launch.run(pipeline) == {"numbers": 6, "total": 12}
 
 
+def test_worker_processes_of_one_thread_have_one_arena_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, flags, expected in (
+        (None, ["--direct_running_mode=multi_processing", "--direct_num_workers=0"], "1"),
+        ("4", ["--direct_running_mode=multi_processing", "--direct_num_workers=0"], "4"),
+    ):
+        monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+        if given:
+            monkeypatch.setenv("MALLOC_ARENA_MAX", given)
+        launch.parse(parser(), flags)
+        assert os.environ.get("MALLOC_ARENA_MAX") == expected
+
+
 def refuse(_: object) -> None:
     raise InputError("users.parquet: column 'seen' is wrong; mend it")
 

@@ -21,6 +21,11 @@ def test_each_word_has_the_first_place_of_its_like(kind: pa.DataType) -> None:
     assert positions(pa.chunked_array([], kind), AMONG).tolist() == []
 
 
+def test_chunks_have_dictionaries_of_their_own() -> None:
+    chunks = [pa.array(words, DICTIONARY) for words in (["d", "c"], [], ["a", None, "d"], [None])]
+    assert positions(pa.chunked_array(chunks), AMONG).tolist() == [-1, 2, 1, -1, -1, -1]
+
+
 @pytest.mark.parametrize("kind", [pa.string(), DICTIONARY])
 def test_lists_lose_what_is_not_among_and_keep_their_ends(kind: pa.DataType) -> None:
     lists = [["a", "x", "c"], None, [], ["x"], ["b", "b"]]
