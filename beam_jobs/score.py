@@ -139,7 +139,7 @@ def _check_vectors(users_files: Sequence[str], model: ExportedModel, folder: str
     for path in users_files:
         tables.check_schema(path, USERS_WITH_VECTORS, "--users")
         check_version(path, model.description["model_version"], "--users")
-    model.check_signatures(VECTOR_SIGNATURES, folder)
+    model.check_signatures(VECTOR_SIGNATURES, f"--model {folder}")
     return True
 
 
