@@ -40,8 +40,6 @@ AUDIT_FILE = "audit.json"
 FINDINGS_FILE = "findings.json"
 """What the pipeline found, on its way back to the process that started it."""
 
-ROWS_A_BATCH = 1 << 15
-"""Recommendations checked at a time, by a process of one thread."""
 IDS_A_PARTITION = 1 << 16
 """Of users, held at a time to see that they are distinct."""
 
@@ -71,13 +69,13 @@ class FindViolations(beam.PTransform):
     """Of `beam_jobs.schema.CANDIDATES`; workers read it themselves, as it may be too large to travel with the code."""
     partitions: int
     """That user ids are divided into."""
-    rows_a_batch: int
-    """Recommendations checked at a time."""
+    users_a_batch: int
+    """Whose recommendations are checked at a time."""
 
     def expand(self, pairs: beam.PCollection[Pair]) -> beam.PCollection[Findings]:
         """One collection of one merged `Findings`."""
         found = pairs | "Check rows" >> beam.FlatMap(
-            _check_pair, self.candidates_file, self.rules, self.rows_a_batch
+            _check_pair, self.candidates_file, self.rules, self.users_a_batch
         ).with_output_types(Findings)
         repeated = (
             pairs
@@ -95,8 +93,8 @@ def find_violations(
     """Check the recommendations and users that `pairs` name, in processes of so many threads: one `Findings`."""
     rules = Rules(report.top_n, report.exclude_seen, report.min_score, report.model_version)
     partitions = max(1, -(-report.counters.get("users_read", 0) // IDS_A_PARTITION))
-    rows = launch.rows_a_batch(ROWS_A_BATCH, threads)
-    checks = FindViolations(rules, candidates_file(staged), partitions, rows)
+    users = launch.users_a_batch(report.top_n, threads)
+    checks = FindViolations(rules, candidates_file(staged), partitions, users)
     return pairs | "Find violations" >> checks
 
 
@@ -235,9 +233,9 @@ def _read_candidates(path: str) -> pa.Array:
     return tables.read_table(path, CANDIDATES, "--staged")[MOVIE_TITLE].combine_chunks()
 
 
-def _check_pair(pair: Pair, candidates_file: str, rules: Rules, rows_a_batch: int) -> Iterator[Findings]:
+def _check_pair(pair: Pair, candidates_file: str, rules: Rules, users_a_batch: int) -> Iterator[Findings]:
     candidates = _read_candidates(candidates_file)
-    for users, rows in read_side_by_side(pair, max(1, rows_a_batch // rules.top_n), rows_a_batch):
+    for users, rows in read_side_by_side(pair, users_a_batch, users_a_batch * rules.top_n):
         yield check_rows(users, rows, candidates, rules)
 
 

@@ -32,6 +32,11 @@ from model.cli import FlagParser, InputError, RunError
 NAMESPACE = "nightrank"
 """Of all our Beam metrics."""
 
+ROWS_A_BATCH = 1 << 16
+"""Recommendations made, and written as a row group, or checked, at a time, by a process of one thread."""
+USERS_A_BATCH = (64, 1 << 14)
+"""At least and at most."""
+
 IN_PROCESS_RUNNER = "FnApiRunner"
 """Where DirectRunner ends on a batch pipeline, after trying to download another engine first."""
 
@@ -102,13 +107,18 @@ def threads_a_process(options: PipelineOptions) -> int | None:
     return max(1, _cores() // processes)
 
 
-def rows_a_batch(rows: int, threads: int | None) -> int:
-    """How many rows a process works on at a time: `rows` if it has one thread, and else four times as many.
+def users_a_batch(top_n: int, threads: int | None) -> int:
+    """How many users with `top_n` recommendations each a process of so many threads works on at a time.
 
     Of processes with one thread a machine runs many, and each is to take little memory. In one with several threads
     these wait for each other around every call, so that there are to be few calls.
+
+    A power of two, as rows of a group and the model's blocks are, so that none is cut in unequal pieces; and the same
+    for whoever writes recommendations and whoever reads them, as they lie in row groups of a batch.
     """
-    return rows if threads == 1 else 4 * rows
+    least, most = USERS_A_BATCH
+    users = max(1, ROWS_A_BATCH * (1 if threads == 1 else 4) // top_n)
+    return min(max(least, 1 << users.bit_length() - 1), most)
 
 
 def _use_all_cores(options: PipelineOptions) -> None:

@@ -56,4 +56,5 @@ def _of_rows(values: pa.Array, of_words: np.ndarray) -> np.ndarray:
     codes = values.indices
     if codes.null_count:
         codes = pc.fill_null(codes, len(of_words))
-    return np.append(of_words, np.int32(-1))[codes.to_numpy()]  # the last for null
+    # The last for null. NumPy's `take` needs half of the time of an index.
+    return np.append(of_words, np.int32(-1)).take(codes.to_numpy())

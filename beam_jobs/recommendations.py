@@ -158,17 +158,23 @@ def _rows(
     model_version: str,
 ) -> pa.Table:
     """One row for each place of `index`, `score` and `rating`, `[B, k]`, where `given` is true; a prefix of each."""
-    user, place = np.nonzero(given)
-    codes, recommended = _encode(index[given], titles)
+    count, depth = given.shape
+    user = np.repeat(np.arange(count, dtype=np.int32), depth)
+    rank = np.tile(np.arange(1, depth + 1, dtype=np.int32), count)
+    columns = (user, rank, index, score, rating)
+    # Mostly all are given, and selecting them would copy every column.
+    kept = slice(None) if given.all() else given.reshape(-1)
+    user, rank, index, score, rating = (values.reshape(-1)[kept] for values in columns)
+    codes, recommended = _encode(index, titles)
     return pa.table(
         [
             _dictionary(user, user_ids),
-            pa.array(place + 1, pa.int32()),
+            pa.array(rank),
             _dictionary(codes, recommended),
-            pa.array(score[given], pa.float32()),
-            pa.array(rating[given], pa.float32()),
-            _dictionary(known[user], pa.array([SOURCE_COLD_START, SOURCE_MODEL])),
-            _dictionary(np.zeros(len(user)), pa.array([model_version])),
+            pa.array(score),
+            pa.array(rating),
+            _dictionary(known.take(user), pa.array([SOURCE_COLD_START, SOURCE_MODEL])),
+            _dictionary(np.zeros(len(user), np.int32), pa.array([model_version])),
         ],
         schema=ENCODED_RECOMMENDATIONS,
     )
@@ -178,8 +184,8 @@ def _encode(index: np.ndarray, titles: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Codes and a dictionary of the titles at `index` alone, as a file should not hold those that nobody got."""
     used = np.zeros(len(titles), bool)
     used[index] = True
-    return (np.cumsum(used) - 1)[index], titles.filter(pa.array(used))
+    return (np.cumsum(used, dtype=np.int32) - 1).take(index), titles.filter(pa.array(used))
 
 
 def _dictionary(codes: np.ndarray, words: pa.Array) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), words)
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32, copy=False)), words)

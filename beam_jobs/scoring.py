@@ -20,11 +20,6 @@ from beam_jobs.run_report import RunReport, candidates_file
 from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, USERS, USERS_WITH_VECTORS
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
-ROWS_A_BATCH = 1 << 16
-"""Recommendations made, and written as a row group, at a time, by a process of one thread."""
-USERS_A_BATCH = (64, 1 << 14)
-"""At least and at most."""
-
 SEARCHED = (USER_ID, "rank", "score")
 """Columns of recommendations that readers select by."""
 
@@ -80,10 +75,7 @@ class _RankPart(beam.DoFn):
         self._ranker = open_ranker(self._model, self._threads, self._report.model_version)
         table = tables.read_table(candidates_file(self._staged), CANDIDATES, "--candidates")
         self._candidates = Candidates(table[MOVIE_TITLE].combine_chunks(), self._ranker)
-        least, most = USERS_A_BATCH
-        users = max(1, launch.rows_a_batch(ROWS_A_BATCH, self._threads) // self._selection.top_n)
-        # A power of two, as rows of a group and the model's blocks are, so that none is cut in unequal pieces.
-        self._users_a_batch = min(max(least, 1 << users.bit_length() - 1), most)
+        self._users_a_batch = launch.users_a_batch(self._selection.top_n, self._threads)
         self._progress = progress.of_run(self._report.run_id, self._report.counters["users_read"])
         self._milliseconds = Metrics.distribution(launch.NAMESPACE, "recommend_call-msec")
         self._calls = Calls(self._called)

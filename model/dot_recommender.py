@@ -18,7 +18,7 @@ CHUNK_MULTIPLE = 128
 """Their number is a multiple, so that shapes, each of which is compiled, are few."""
 SCORES_A_STEP = 3 << 20
 """Scores of one block of users at once."""
-USERS_A_STEP = (32, 64, 128, 256, 512)
+USERS_A_STEP = (32, 64, 128, 256, 512, 1_024)
 """Users that a block may have."""
 
 

@@ -150,24 +150,7 @@ def halve(vectors: tf.Tensor, findable: tf.Tensor, chunk: tf.Tensor) -> Candidat
 
     def halve_chunk(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         here = slice(number * chunk, (number + 1) * chunk)
-        found = findable[here, None]
-        given = tf.where(found, vectors[here], 0.0)
-        centred = tf.where(found, given - centre, 0.0)
-        half = tf.cast(centred, tf.bfloat16)
-        lost = centred - tf.cast(half, tf.float32)
-        lower = tf.cast(lost[:, -1:], tf.bfloat16)
-        half = tf.concat([half, lower], axis=1)
-        measured = (
-            given,
-            centred,
-            tf.cast(half, tf.float32),
-            centred[:, :-1],
-            lost[:, :-1],
-            lost[:, -1:] - tf.cast(lower, tf.float32),
-        )
-        norms = tf.stack([tf.reduce_max(tf.norm(rows, axis=1)) for rows in measured])
-        last = tf.where(found, half[:, -2:-1], tf.cast(_ABSENT, tf.bfloat16))
-        return tf.concat([half[:, :-2], last, lower], axis=1), norms
+        return _halve(vectors[here], findable[here], centre)
 
     halves, norms = tf.map_fn(
         halve_chunk,
@@ -176,6 +159,41 @@ def halve(vectors: tf.Tensor, findable: tf.Tensor, chunk: tf.Tensor) -> Candidat
         parallel_iterations=1,
     )
     return Candidates(widen(vectors), halves, centre, tf.reduce_max(norms, axis=0))
+
+
+@tf.function(jit_compile=True)
+def _halve(vectors: tf.Tensor, findable: tf.Tensor, centre: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A chunk of `Candidates.halves`, and `Candidates.norms` of it."""
+    found = findable[:, None]
+    given = tf.where(found, vectors, 0.0)
+    centred = tf.where(found, given - centre, 0.0)
+    half, halved = _round(centred)
+    lost = centred - halved
+    lower, lowered = _round(lost[:, -1:])
+    measured = (
+        given,
+        centred,
+        tf.concat([halved, lowered], axis=1),
+        centred[:, :-1],
+        lost[:, :-1],
+        lost[:, -1:] - lowered,
+    )
+    last = tf.where(found, half[:, -1:], tf.cast(_ABSENT, tf.bfloat16))
+    halves = tf.concat([half[:, :-1], last, lower], axis=1)
+    return halves, tf.stack([tf.reduce_max(_norms(rows)) for rows in measured])
+
+
+def _round(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Values in half precision, as `bfloat16` and as `float32`."""
+    half = tf.cast(values, tf.bfloat16)
+    # By its bits, as a compiler may leave out a conversion and the one back.
+    bits = tf.bitwise.left_shift(tf.cast(tf.bitcast(half, tf.uint16), tf.int32), 16)
+    return half, tf.bitcast(bits, tf.float32)
+
+
+def _norms(rows: tf.Tensor) -> tf.Tensor:
+    """`float32[N, D]` -> `float32[N]`; added up in lanes, which compiled is several times as fast."""
+    return tf.sqrt(add_products(widen(rows) ** 2))
 
 
 def best(
@@ -200,15 +218,10 @@ def best(
     """
     chunks, chunk = tf.shape(candidates.halves)[0], tf.shape(candidates.halves)[1]
     block = tf.shape(vectors)[0]
-    error = _error(vectors, candidates.norms)
-    centre, wide = tf.linalg.matvec(vectors, candidates.centre), widen(vectors)
+    wide, centre, error = _measure(vectors, candidates.centre, candidates.norms)
 
     def mask(number: tf.Tensor) -> tf.Tensor:
         return tf.cond(any_seen, lambda: seen.mask(number * chunk, chunk), lambda: tf.zeros([1, 1], tf.bfloat16))
-
-    def gather(words: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        place, position = _places(words)
-        return _join(place, position + number * chunk)
 
     def merge(keys: tf.Tensor, waiting: tf.Tensor) -> tf.Tensor:
         # What one chunk has given is in order of users already.
@@ -242,7 +255,7 @@ def best(
 
         keys, waiting, floor = tf.cond(tf.size(waiting) >= block * k, merged, lambda: (keys, waiting, floor))
         words = _scan(vectors, candidates.halves[number], mask(number), floor)
-        return number + 1, keys, tf.concat([waiting, gather(words, number)], axis=0), floor
+        return number + 1, keys, tf.concat([waiting, _places(words, number * chunk)], axis=0), floor
 
     sizes = tf.constant(GROUP_SIZES)
     size = tf.reduce_max(tf.where(sizes * GROUPS_A_PLACE * k <= chunk, sizes, 1))
@@ -250,7 +263,7 @@ def best(
     _, keys, waiting, _ = tf.while_loop(
         lambda number, *_: number < chunks,
         step,
-        (tf.constant(1), tf.zeros([block, 0], tf.int64), gather(words, tf.constant(0)), floor),
+        (tf.constant(1), tf.zeros([block, 0], tf.int64), _places(words, 0), floor),
         shape_invariants=(
             tf.TensorShape([]),
             tf.TensorShape([None, None]),
@@ -294,6 +307,12 @@ def _approximate(vectors: tf.Tensor, halves: tf.Tensor, mask: tf.Tensor) -> tf.T
     return tf.matmul(vectors, halves, transpose_b=True, output_type=tf.float32) + tf.cast(mask, tf.float32)
 
 
+@tf.function(jit_compile=True)
+def _measure(vectors: tf.Tensor, centre: tf.Tensor, norms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The vectors of users, `float32[B, D]`, widened; what centring took from their scores, `float32[B]`; `_error`."""
+    return widen(vectors), add_products(widen(vectors) * widen(centre[None])), _error(vectors, norms)
+
+
 def _error(vectors: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
     """How far an approximate score and the exact one less what centring took can be apart: `float32[B]`.
 
@@ -302,12 +321,14 @@ def _error(vectors: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
     Stability of Numerical Algorithms, 3.1), and that is at most the product of the norms.
     """
     given, centred, halved, others, lost, lost_of_last = tf.unstack(tf.ensure_shape(norms, [6]))
-    half = tf.cast(tf.cast(vectors, tf.bfloat16), tf.float32)
-    halving = tf.norm(vectors - half, axis=1) * others + tf.norm(half[:, :-1], axis=1) * lost + lost_of_last
-    norm, half_norm = tf.norm(vectors, axis=1), tf.norm(half, axis=1) + 1
+    _, half = _round(vectors)
+    rounding, half_norm = _norms(vectors - half), _norms(half[:, :-1])
+    halving = rounding * others + half_norm * lost + lost_of_last
     terms = tf.cast(tf.shape(vectors)[1] + 16, tf.float32)
-    # The scores, the exact ones, what centring took, the floor that is made of these; twice over.
-    summing = terms * 2.0**-23 * (half_norm * halved + norm * (centred + 4 * given))
+    # The scores, the exact ones, what centring took, the floor that is made of these; twice over. The last component
+    # is 1, and in half precision there twice.
+    norm = half_norm + rounding + 1
+    summing = terms * 2.0**-23 * ((half_norm + 2) * halved + norm * (centred + 4 * given))
     # The last term is for products so small that they are taken as 0.
     return 1.01 * (halving + summing) + 1e-30
 
@@ -336,17 +357,21 @@ def _floor(scores: tf.Tensor, size: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
     return tf.where(reach(low), low, _LOWEST)
 
 
-def _places(words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The users, rising, and the candidates of the bits that `_scan` set, `int32[N]` both."""
+def _places(words: tf.Tensor, first: tf.Tensor | int) -> tf.Tensor:
+    """The users, rising, and the candidates of the bits that `_scan` set: `int64[N]`, as `_join` makes them.
+
+    Args:
+      words: what it returned.
+      first: position of the first of these candidates.
+    """
     stride = tf.shape(words)[1]
     at = tf.where(words)
     word = tf.gather_nd(words, at)
     # An entry for each bit of each word: the number of the word, and how many of its bits are below.
-    first = WORD * tf.range(tf.size(word))
+    start = WORD * tf.range(tf.size(word))
     bits = tf.cast(tf.raw_ops.PopulationCount(x=word), tf.int32)
-    entries = tf.raw_ops.RaggedRange(starts=first, limits=first + bits, deltas=tf.constant(1)).rt_dense_values
+    entries = tf.raw_ops.RaggedRange(starts=start, limits=start + bits, deltas=tf.constant(1)).rt_dense_values
     number, below = tf.bitwise.right_shift(entries, 5), entries & (WORD - 1)
-    at = tf.cast(tf.gather(at, number), tf.int32)
     _, word = tf.while_loop(
         lambda cleared, _: tf.reduce_any(below > cleared),
         lambda cleared, word: (cleared + 1, tf.where(below > cleared, word & (word - 1), word)),
@@ -354,7 +379,8 @@ def _places(words: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parallel_iterations=1,
     )
     bit = tf.cast(tf.raw_ops.PopulationCount(x=(word & -word) - 1), tf.int32)
-    return at[:, 0], bit * stride + at[:, 1]
+    # Joined before they are gathered, which takes a third of gathering pairs.
+    return tf.gather(_join(at[:, 0], at[:, 1]), number) + tf.cast(bit * stride + first, tf.int64)
 
 
 def _words(scores: tf.Tensor, floor: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from beam_jobs import audit, files, tables
+from beam_jobs import audit, files, launch, tables
 from beam_jobs.schema import USERS
 from model.cli import InputError, RunError
 from tests import staging
@@ -51,9 +51,9 @@ def test_partitions_change_nothing(staged: Staged, monkeypatch: pytest.MonkeyPat
     assert "score rises with rank: 1, such as user " in str(caught.value)
 
 
-@pytest.mark.parametrize("rows", [1, 7, 40])
-def test_the_size_of_batches_changes_nothing(staged: Staged, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr(audit, "ROWS_A_BATCH", rows)
+@pytest.mark.parametrize("users", [1, 3, 8])
+def test_the_size_of_batches_changes_nothing(staged: Staged, monkeypatch: pytest.MonkeyPatch, users: int) -> None:
+    monkeypatch.setattr(launch, "USERS_A_BATCH", (1, users))
     run(staged)
     assert passed(staged)
     change("movie_title", 80, "title 29")(staged)

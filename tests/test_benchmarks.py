@@ -179,7 +179,8 @@ def test_a_picture_of_one_point(tmp_path: Path) -> None:
     assert picture.draw(Picture("p", "t", "x", "y", {"a": [(5.0, 1.0)]}), tmp_path / "new").exists()
 
 
-def test_tables_of_users_are_of_the_schema_whatever_their_size(tmp_path: Path) -> None:
+def test_tables_of_users_are_of_the_schema_whatever_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "USERS_A_GROUP", (256, 8_192))
     path = inputs.users_file(tmp_path, 700, 30, seen=3)
     table = parquet.read_table(path)
     assert table.schema.equals(USERS)

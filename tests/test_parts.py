@@ -45,10 +45,12 @@ def test_parts_are_as_large_as_their_limits_allow(
     assert [part.users for part in divided] == [14, 14, 12]
 
 
-def test_many_candidates_are_not_made_ready_for_few_users(tmp_path: Path) -> None:
+def test_many_candidates_are_not_made_ready_for_few_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = tables_of(tmp_path, 40)
-    assert [part.users for part in divide(paths, candidates=7_000, top_n=5)] == [14, 14, 12]
+    assert [part.users for part in divide(paths, candidates=350, top_n=5)] == [14, 14, 12]
     assert len(divide(paths, candidates=1_000_000, top_n=5)) == 1
+    monkeypatch.setattr(parts, "ENOUGH_USERS", 7)
+    assert len(divide(paths, candidates=1_000_000, top_n=5)) == 6
 
 
 @given(rows=st.lists(st.integers(0, 50), max_size=30), largest=st.integers(1, 120))

@@ -16,8 +16,10 @@ from tests.benchmarks.sides import in_new_process
 __all__ = ["SEEN_A_USER", "TOP_N", "in_new_process", "make_candidates", "make_model", "make_users", "titles"]
 
 SEEN_A_USER, TOP_N = 100, 20
-USERS_A_GROUP = (256, 8_192)
-"""Of a row group of a users table: at least, however few users there are, and at most."""
+USERS_A_GROUP = (1_024, 8_192)
+"""Of a row group of a users table: at least, however few users there are, and at most, which is what
+`beam_jobs.prepare` writes. Fewer are here so that small tables have several parts; a power of two, as that is, so that
+blocks of users are full whatever the size of the table: where slopes are taken, both ends should waste alike."""
 
 
 def make_candidates(count: int) -> pa.Table:
@@ -37,7 +39,7 @@ def users_file(folder: Path, count: int, title_count: int, seen: int = SEEN_A_US
         return path
     words = pa.array(titles(title_count))
     least, most = USERS_A_GROUP
-    group = min(most, max(least, -(-count // (2 * LEAST_PARTS))))
+    group = min(most, max(least, 1 << max(1, count // (2 * LEAST_PARTS)).bit_length() - 1))
     with parquet.ParquetWriter(path, _some_users(0, 0, words, seen).schema, store_schema=False) as writer:
         for first in range(0, count, group):
             writer.write_table(_some_users(first, min(count, first + group), words, seen))
