@@ -69,8 +69,8 @@ class Candidates(NamedTuple):
     centre: tf.Tensor
     """`float32[D]`, what was taken off."""
     norms: tf.Tensor
-    """`float32[6]`, the longest vector: as given, centred, and in half precision; of all but the last component,
-    centred and what half precision lost; and what it lost of the last."""
+    """`float32[4]`, the longest, centred: of all components but the last, and the last; likewise of what was lost in
+    half precision."""
 
 
 def widen(vectors: tf.Tensor) -> tf.Tensor:
@@ -150,7 +150,20 @@ def halve(vectors: tf.Tensor, findable: tf.Tensor, chunk: tf.Tensor) -> Candidat
 
     def halve_chunk(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         here = slice(number * chunk, (number + 1) * chunk)
-        return _halve(vectors[here], findable[here], centre)
+        found = findable[here, None]
+        centred = tf.where(found, vectors[here] - centre, 0.0)
+        half = tf.cast(centred, tf.bfloat16)
+        lost = centred - tf.cast(half, tf.float32)
+        lower = tf.cast(lost[:, -1:], tf.bfloat16)
+        lost_of_last = lost[:, -1:] - tf.cast(lower, tf.float32)
+        norms = tf.stack(
+            [
+                tf.reduce_max(tf.norm(rows, axis=1))
+                for rows in (centred[:, :-1], centred[:, -1:], lost[:, :-1], lost_of_last)
+            ]
+        )
+        last = tf.where(found, half[:, -1:], tf.cast(_ABSENT, tf.bfloat16))
+        return tf.concat([half[:, :-1], last, lower], axis=1), norms
 
     halves, norms = tf.map_fn(
         halve_chunk,
@@ -159,41 +172,6 @@ def halve(vectors: tf.Tensor, findable: tf.Tensor, chunk: tf.Tensor) -> Candidat
         parallel_iterations=1,
     )
     return Candidates(widen(vectors), halves, centre, tf.reduce_max(norms, axis=0))
-
-
-@tf.function(jit_compile=True)
-def _halve(vectors: tf.Tensor, findable: tf.Tensor, centre: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A chunk of `Candidates.halves`, and `Candidates.norms` of it."""
-    found = findable[:, None]
-    given = tf.where(found, vectors, 0.0)
-    centred = tf.where(found, given - centre, 0.0)
-    half, halved = _round(centred)
-    lost = centred - halved
-    lower, lowered = _round(lost[:, -1:])
-    measured = (
-        given,
-        centred,
-        tf.concat([halved, lowered], axis=1),
-        centred[:, :-1],
-        lost[:, :-1],
-        lost[:, -1:] - lowered,
-    )
-    last = tf.where(found, half[:, -1:], tf.cast(_ABSENT, tf.bfloat16))
-    halves = tf.concat([half[:, :-1], last, lower], axis=1)
-    return halves, tf.stack([tf.reduce_max(_norms(rows)) for rows in measured])
-
-
-def _round(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Values in half precision, as `bfloat16` and as `float32`."""
-    half = tf.cast(values, tf.bfloat16)
-    # By its bits, as a compiler may leave out a conversion and the one back.
-    bits = tf.bitwise.left_shift(tf.cast(tf.bitcast(half, tf.uint16), tf.int32), 16)
-    return half, tf.bitcast(bits, tf.float32)
-
-
-def _norms(rows: tf.Tensor) -> tf.Tensor:
-    """`float32[N, D]` -> `float32[N]`; added up in lanes, which compiled is several times as fast."""
-    return tf.sqrt(add_products(widen(rows) ** 2))
 
 
 def best(
@@ -310,25 +288,37 @@ def _approximate(vectors: tf.Tensor, halves: tf.Tensor, mask: tf.Tensor) -> tf.T
 @tf.function(jit_compile=True)
 def _measure(vectors: tf.Tensor, centre: tf.Tensor, norms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The vectors of users, `float32[B, D]`, widened; what centring took from their scores, `float32[B]`; `_error`."""
-    return widen(vectors), add_products(widen(vectors) * widen(centre[None])), _error(vectors, norms)
+    wide = widen(vectors)
+    # By its bits, as the compiler leaves out a conversion and the one back.
+    bits = tf.cast(tf.bitcast(tf.cast(wide, tf.bfloat16), tf.uint16), tf.int32)
+    half = tf.bitcast(tf.bitwise.left_shift(bits, 16), tf.float32)
+    lost, half = (tf.sqrt(add_products(rows * rows)) for rows in (wide - half, half))
+    centre = widen(centre[None])
+    error = _error(half, lost, tf.norm(centre), norms, tf.shape(vectors)[1])
+    return wide, add_products(wide * centre), error
 
 
-def _error(vectors: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
+def _error(half: tf.Tensor, lost: tf.Tensor, centre: tf.Tensor, norms: tf.Tensor, dimension: tf.Tensor) -> tf.Tensor:
     """How far an approximate score and the exact one less what centring took can be apart: `float32[B]`.
 
     What half precision lost is known, and its products are bounded by the norms (Cauchy-Schwarz). A sum of n products
     in float32, in any order, is off by at most about n 2^-24 of the sum of their magnitudes (Higham, Accuracy and
     Stability of Numerical Algorithms, 3.1), and that is at most the product of the norms.
+
+    Args:
+      half: `float32[B]`, the norms of users' vectors in half precision.
+      lost: likewise, of what that lost.
+      centre: the norm of `Candidates.centre`.
+      norms: see `Candidates`.
+      dimension: of the vectors, whose last component is 1.
     """
-    given, centred, halved, others, lost, lost_of_last = tf.unstack(tf.ensure_shape(norms, [6]))
-    _, half = _round(vectors)
-    rounding, half_norm = _norms(vectors - half), _norms(half[:, :-1])
-    halving = rounding * others + half_norm * lost + lost_of_last
-    terms = tf.cast(tf.shape(vectors)[1] + 16, tf.float32)
-    # The scores, the exact ones, what centring took, the floor that is made of these; twice over. The last component
-    # is 1, and in half precision there twice.
-    norm = half_norm + rounding + 1
-    summing = terms * 2.0**-23 * ((half_norm + 2) * halved + norm * (centred + 4 * given))
+    others, last, lost_of_others, lost_of_last = tf.unstack(tf.ensure_shape(norms, [4]))
+    halving = lost * others + half * lost_of_others + lost_of_last
+    # The scores, where the last component is there in two parts, the exact ones, what centring took, and the floor that
+    # is made of these; twice over. No vector of a candidate is longer in half precision than 1.01 times its length.
+    longest = others + last
+    lengths = 3 * longest + 4 * (longest + centre)
+    summing = tf.cast(dimension + 16, tf.float32) * 2.0**-23 * (half + lost + 1) * lengths
     # The last term is for products so small that they are taken as 0.
     return 1.01 * (halving + summing) + 1e-30
 
