@@ -20,7 +20,7 @@ START, START_REACH = 20.0, 8.0
 
 def measure(setting: Setting) -> Outcome:
     """Slopes of the whole command with dense layers, trained weights: one core, two processes, two threads."""
-    users = setting.size((8_000, 40_000), (300, 1_200))
+    users = setting.size((16_000, 128_000), (300, 1_200))
     model = models.folder_of(models.make_trained, setting.scratch, users[1], TITLES)
     count = min(2, len(cores()))
     ways = {
