@@ -15,8 +15,9 @@ PAIRS_A_PART = 4_000_000_000
 LEAST_PARTS = 64
 """Wanted of a table that has as many row groups, so that many workers finish together."""
 CANDIDATES_A_USER, ENOUGH_USERS = 25, 2_048
-"""But a part is to have a user for each so many candidates, up to enough users: candidates are made ready for every part
-anew, for the model and for look-ups in scoring and in the audit, which takes as long as scoring some hundred users."""
+"""But a part is to have a user for each so many candidates, up to enough users: candidates are made ready for every
+part anew, for the model and for look-ups in scoring and in the audit, which takes as long as some hundred users do.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Part:
 
 
 def divide(users_files: Sequence[str], candidates: int, top_n: int) -> list[Part]:
-    """The parts of a users table: as large as `ROWS_A_FILE`, `PAIRS_A_PART` and `LEAST_PARTS` allow, or as candidates ask.
+    """The parts of a users table: as large as `ROWS_A_FILE`, `PAIRS_A_PART`, `LEAST_PARTS` and `ENOUGH_USERS` ask.
 
     A part has whole row groups, at least one, so a table written with large row groups has large parts.
 

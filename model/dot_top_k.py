@@ -21,7 +21,9 @@ k 100, of which the whole takes 2.4 to 3.2, and 7.2 to 8.2 when all float32 scor
 
 At 97 factors, in ns for each pair that is left to be scored exactly: 39 by gathers and a sum of TensorFlow's, 13
 compiled, and 54 compiled where vectors do not fill lanes. Sorting what was found takes 0.8 us a user; a
-bitonic network does it in 0.65, and takes more than a second to compile.
+bitonic network does it in 0.65, and takes more than a second to compile. What the bound needs of a user takes 0.6 us by
+TensorFlow's operations and 0.2 compiled. With 1,664 candidates, blocks of 1,024 users take a twentieth less than those
+of 512, and larger ones no less; places are gathered as one number in 0.12 us a user, as pairs in 0.3.
 """
 
 from __future__ import annotations
