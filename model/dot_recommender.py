@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from model.blocks import BlockChooser, BlockRater, Seen, Shape, UserTables, ceil_div
-from model.dot_top_k import add_products, best, exact_scores, halve, in_steps, widen
+from model.dot_top_k import best, halve
+from model.exact_products import add_products, exact_scores, in_steps, widen
 from model.recommender import Recommender, constant
 
 CANDIDATES_A_STEP = 24_576

@@ -19,22 +19,21 @@ k 100, of which the whole takes 2.4 to 3.2, and 7.2 to 8.2 when all float32 scor
 - parts of a block small enough for their scores to stay in the second-level cache: the product loses more than is won;
 - a mask of bytes keeps XLA from vectorising, 1.2 more; one of floats costs 0.1, half of it in half precision.
 
-At 97 factors, in ns for each pair that is left to be scored exactly: 39 by gathers and a sum of TensorFlow's, 13
-compiled, and 54 compiled where vectors do not fill lanes. Sorting what was found takes 0.8 us a user; a
-bitonic network does it in 0.65, and takes more than a second to compile. What the bound needs of a user takes 0.6 us by
-TensorFlow's operations and 0.2 compiled. With 1,664 candidates, blocks of 1,024 users take a twentieth less than those
-of 512, and larger ones no less; places are gathered as one number in 0.12 us a user, as pairs in 0.3.
+At 97 factors, sorting what was found takes 0.8 us a user; a bitonic network does it in 0.65, and takes more than a
+second to compile. What the bound needs of a user takes 0.6 us by TensorFlow's operations and 0.2 compiled. With 1,664
+candidates, blocks of 1,024 users take a twentieth less than those of 512, and larger ones no less; places are gathered
+as one number in 0.12 us a user, as pairs in 0.3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from model.blocks import Seen, ceil_div
+from model.blocks import Seen
+from model.exact_products import add_products, exact_scores, in_steps, widen
 
 WORD = 32
 """Candidates that a word has bits for."""
@@ -44,10 +43,6 @@ GROUPS_A_PLACE = 4
 """Groups for each of the k, at least: with more, fewer candidates are above the floor, and it takes longer to find."""
 HALVINGS = 10
 """Steps of the search for the floor, each of which halves the range that it is in."""
-PAIRS_A_STEP = 1 << 13
-"""Pairs scored exactly at once."""
-LEAST_LANES, MOST_IN_A_LANE = 8, 15
-"""A pair's products are added up in lanes, side by side; of more in a lane, XLA adds some first, in its own order."""
 
 _ABSENT = -3.0e38
 """In place of the bias of what is not to be found: finite, as infinity times zero is not a number."""
@@ -73,73 +68,6 @@ class Candidates(NamedTuple):
     norms: tf.Tensor
     """`float32[4]`, the longest, centred: of all components but the last, and the last; likewise of what was lost in
     half precision."""
-
-
-def widen(vectors: tf.Tensor) -> tf.Tensor:
-    """`float32[N, D]` as `exact_scores` takes them: with zeros before, so that they fill lanes."""
-    return tf.pad(vectors, [[0, 0], [-vectors.shape[1] % _lanes(vectors.shape[1]), 0]])
-
-
-def _lanes(dimension: int) -> int:
-    lanes = LEAST_LANES
-    while dimension > MOST_IN_A_LANE * lanes:
-        lanes *= 2
-    return lanes
-
-
-def exact_scores(users: tf.Tensor, user_rows: tf.Tensor, titles: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
-    """The products of rows, `int32[P]` each, of two tables of vectors that `widen` made: `float32[P]`.
-
-    They are compiled, for each P and each size of a table, and have the bits of `add_products` all the same.
-    """
-    # Zero, though the compiler cannot know.
-    zero = tf.bitwise.right_shift(tf.size(user_rows), 31)
-    return _exact_scores(users, user_rows, titles, title_rows, zero)
-
-
-@tf.function(jit_compile=True)
-def _exact_scores(
-    users: tf.Tensor, user_rows: tf.Tensor, titles: tf.Tensor, title_rows: tf.Tensor, zero: tf.Tensor
-) -> tf.Tensor:
-    products = tf.gather(users, user_rows) * tf.gather(titles, title_rows)
-    # The compiler cannot see through the exclusive or, to make one instruction, which rounds once, of product and sum.
-    return add_products(tf.bitcast(tf.bitcast(products, tf.int32) ^ zero, tf.float32))
-
-
-def add_products(products: tf.Tensor) -> tf.Tensor:
-    """The sum of each row, `float32[P, D]` as `widen` fills it -> `float32[P]`, in an order that is laid down.
-
-    So its bits depend neither on the other rows nor on whether it is compiled.
-    """
-    lanes = _lanes(products.shape[1])
-    sums = tf.reduce_sum(tf.reshape(products, [-1, products.shape[1] // lanes, lanes]), axis=1)
-    while lanes > 1:
-        lanes //= 2
-        sums = sums[:, :lanes] + sums[:, lanes:]
-    return sums[:, 0]
-
-
-def in_steps(
-    score: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    user_rows: tf.Tensor,
-    title_rows: tf.Tensor,
-    filled: bool = False,
-) -> tf.Tensor:
-    """What `score` makes of rows, `int32[P]` each, some at a time: `float32[P]`.
-
-    As many at a time as make equal steps of `PAIRS_A_STEP` at most; if `filled`, just so many, rows 0 standing in.
-    """
-    pairs = tf.size(user_rows)
-    steps = tf.maximum(1, ceil_div(pairs, PAIRS_A_STEP))
-    size = PAIRS_A_STEP if filled else ceil_div(pairs, steps)
-    missing = [[0, steps * size - pairs]]
-    scores = tf.map_fn(
-        lambda rows: score(*rows),
-        [tf.reshape(tf.pad(rows, missing), [steps, size]) for rows in (user_rows, title_rows)],
-        fn_output_signature=tf.float32,
-        parallel_iterations=1,
-    )
-    return tf.reshape(scores, [-1])[:pairs]
 
 
 def halve(vectors: tf.Tensor, findable: tf.Tensor, chunk: tf.Tensor) -> Candidates:

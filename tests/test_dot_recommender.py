@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import dot_recommender, dot_top_k
+from model import dot_recommender, dot_top_k, exact_products
 from model.dot_recommender import DotRecommender, DotWeights, Factors
 from tests import oracle
 
@@ -97,7 +97,7 @@ def both_sizes(made: DotWeights, folders: pytest.TempPathFactory) -> list[Loaded
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dot_recommender, "USERS_A_STEP", (2,))
         patch.setattr(dot_recommender, "CANDIDATES_A_STEP", 128)
-        patch.setattr(dot_top_k, "PAIRS_A_STEP", 3)
+        patch.setattr(exact_products, "PAIRS_A_STEP", 3)
         models.append(Loaded(made, folders.mktemp("model")))
     return models
 
@@ -130,8 +130,9 @@ def test_an_answer_is_the_same_without_xla(monkeypatch: pytest.MonkeyPatch) -> N
         scores = tf.matmul(tf.cast(halved, tf.float32), tf.cast(halves, tf.float32), transpose_b=True)
         return scores + tf.cast(mask, tf.float32)
 
-    for name in ("_measure", "_scan", "_scan_first", "_exact_scores"):
+    for name in ("_measure", "_scan", "_scan_first"):
         monkeypatch.setattr(dot_top_k, name, getattr(dot_top_k, name).python_function)
+    monkeypatch.setattr(exact_products, "_exact_scores", exact_products._exact_scores.python_function)
     monkeypatch.setattr(dot_top_k, "_approximate", approximate)
     plain = answer()
     assert calls
@@ -239,10 +240,10 @@ def test_an_exact_score_has_the_same_bits_compiled_or_not_alone_or_among_others(
     rng = np.random.default_rng(dimension)
     users, titles = (rng.normal(size=(9, dimension)).astype(np.float32) for _ in range(2))
     pairs = [tf.constant(rng.integers(0, 9, 50), tf.int32) for _ in range(2)]
-    wide = [dot_top_k.widen(tf.constant(vectors)) for vectors in (users, titles)]
-    scores = dot_top_k.exact_scores(wide[0], pairs[0], wide[1], pairs[1]).numpy()
-    plain = dot_top_k.add_products(tf.gather(wide[0], pairs[0]) * tf.gather(wide[1], pairs[1])).numpy()
-    alone = dot_top_k.exact_scores(wide[0], pairs[0][7:8], wide[1], pairs[1][7:8]).numpy()
+    wide = [exact_products.widen(tf.constant(vectors)) for vectors in (users, titles)]
+    scores = exact_products.exact_scores(wide[0], pairs[0], wide[1], pairs[1]).numpy()
+    plain = exact_products.add_products(tf.gather(wide[0], pairs[0]) * tf.gather(wide[1], pairs[1])).numpy()
+    alone = exact_products.exact_scores(wide[0], pairs[0][7:8], wide[1], pairs[1][7:8]).numpy()
     assert scores.tolist() == plain.tolist()
     assert alone[0] == scores[7]
     np.testing.assert_allclose(scores, (users[pairs[0]] * titles[pairs[1]]).sum(axis=1), rtol=1e-3, atol=1e-4)
@@ -255,7 +256,7 @@ def test_products_are_added_lane_by_lane() -> None:
         sums += lane
     while sums.shape[1] > 1:
         sums = sums[:, : sums.shape[1] // 2] + sums[:, sums.shape[1] // 2 :]
-    assert dot_top_k.add_products(tf.constant(products)).numpy().tolist() == sums[:, 0].tolist()
+    assert exact_products.add_products(tf.constant(products)).numpy().tolist() == sums[:, 0].tolist()
 
 
 def test_a_users_list_does_not_depend_on_who_stands_beside_it(near: list[Loaded]) -> None:
