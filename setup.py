@@ -1,13 +1,13 @@
 """What the package needs, in parts: a Beam worker installs the base alone."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="nightrank",
     version="0.1.0",
     description="Nightly batch recommendations: score every user x movie pair with a TensorFlow model on Apache Beam.",
     license="Apache-2.0",
-    packages=["model", "model.card", "model.datasets", "model.quality", "beam_jobs", "beam_jobs.engines"],
+    packages=find_packages(include=["model", "model.*", "beam_jobs", "beam_jobs.*"]),
     package_data={"beam_jobs.engines": ["pom.xml"]},
     python_requires=">=3.10,<3.14",
     install_requires=[

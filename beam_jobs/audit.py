@@ -18,8 +18,7 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import files, launch, tables
-from beam_jobs.checks import (
+from beam_jobs.auditing.rules import (
     REPEATED_USER,
     Findings,
     Rules,
@@ -29,10 +28,12 @@ from beam_jobs.checks import (
     check_rows,
     merge,
 )
-from beam_jobs.partition import split_to_shuffle, unpack
-from beam_jobs.positions import array, positions
-from beam_jobs.run_report import FILE, RunReport, candidates_file, find_partition
-from beam_jobs.schema import CANDIDATES, ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
+from beam_jobs.io import parquet_files, storage
+from beam_jobs.io.lookup import array, positions
+from beam_jobs.io.schemas import CANDIDATES, ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
+from beam_jobs.pipeline import launch
+from beam_jobs.pipeline.shuffle import split_to_shuffle, unpack
+from beam_jobs.publishing.run_report import FILE, RunReport, candidates_file, find_partition
 from model.cli import FlagParser, InputError, RunError, run
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
@@ -66,7 +67,7 @@ class FindViolations(beam.PTransform):
 
     rules: Rules
     candidates_file: str
-    """Of `beam_jobs.schema.CANDIDATES`; workers read it themselves, as it may be too large to travel with the code."""
+    """Of `beam_jobs.io.schemas.CANDIDATES`; workers read it, as it may be too large to travel with the code."""
     partitions: int
     """That user ids are divided into."""
     users_a_batch: int
@@ -112,14 +113,14 @@ def audit(staged: str, options: PipelineOptions, users: str | None = None) -> No
     """
     partition = find_partition(staged)
     report = RunReport.read(partition, "--staged")
-    files.delete([files.join(staged, AUDIT_FILE)])  # of an earlier audit, which this one may not confirm
-    users_files = files.match(users or report.users, "--users")
-    groups = [tables.check_schema(path, USERS, "--users") for path in users_files]
+    storage.delete([storage.join(staged, AUDIT_FILE)])  # of an earlier audit, which this one may not confirm
+    users_files = storage.match(users or report.users, "--users")
+    groups = [parquet_files.check_schema(path, USERS, "--users") for path in users_files]
     row_files = describe_rows(staged, partition)
-    findings = files.join(staged, FINDINGS_FILE)
+    findings = storage.join(staged, FINDINGS_FILE)
     pairs = pair_files(report, partition, users_files, groups)
     launch.run(audit_pipeline(report, staged, pairs, findings, options))
-    conclude(staged, report, row_files, sum(map(sum, groups)), files.read_json(findings, "--staged"))
+    conclude(staged, report, row_files, sum(map(sum, groups)), storage.read_json(findings, "--staged"))
 
 
 def pair_files(
@@ -135,7 +136,7 @@ def pair_files(
     """
     pairs, left = [], [set(range(len(rows))) for rows in groups]
     for name, number, first, past in report.parts:
-        rows_file = files.join(partition, name)
+        rows_file = storage.join(partition, name)
         if number < len(users_files) and past <= len(groups[number]):
             left[number] -= set(range(first, past))
             pairs.append(Pair(rows_file, users_files[number], range(first, past)))
@@ -179,7 +180,7 @@ def conclude(
       InputError: the users table has a user twice.
       RunError: the run breaks a rule.
     """
-    candidates = sum(tables.read_footer(candidates_file(staged), "--staged")[1])
+    candidates = sum(parquet_files.read_footer(candidates_file(staged), "--staged")[1])
     counts = found["counts"] | {
         "candidates": candidates,
         "pairs_scored": found["counts"]["users_scored"] * candidates,
@@ -195,19 +196,19 @@ def conclude(
             staged, "; ".join(f"{kind}: {number:,}, such as {where}" for kind, (number, where) in violations.items())
         )
     # With its files, which are those audited, by checksum: so publishing can tell whether anything changed since.
-    files.write_json({"report": asdict(report)}, files.join(staged, AUDIT_FILE))
+    storage.write_json({"report": asdict(report)}, storage.join(staged, AUDIT_FILE))
 
 
 def describe_rows(staged: str, partition: str) -> tuple[dict[str, Any], ...]:
     """The files of rows. Raises RunError: one is damaged or has another schema, or there is a file of another kind."""
     try:
-        described = tables.describe(files.join(partition, "*.parquet"), "--staged")
+        described = parquet_files.describe(storage.join(partition, "*.parquet"), "--staged")
         for file in described:
-            tables.check_exact_schema(files.join(partition, file["name"]), RECOMMENDATIONS, "--staged")
+            parquet_files.check_exact_schema(storage.join(partition, file["name"]), RECOMMENDATIONS, "--staged")
     except InputError as error:
         raise _failed(staged, str(error)) from None
-    expected = {files.join(partition, name) for name in (FILE, *(file["name"] for file in described))}
-    if strays := sorted(set(files.list_files(files.join(partition, "**"))) - expected):
+    expected = {storage.join(partition, name) for name in (FILE, *(file["name"] for file in described))}
+    if strays := sorted(set(storage.list_files(storage.join(partition, "**"))) - expected):
         raise _failed(staged, f"a file that is not the run's, {strays[0]}")
     return described
 
@@ -230,7 +231,7 @@ def main(argv: Sequence[str]) -> None:
 @lru_cache(maxsize=1)
 def _read_candidates(path: str) -> pa.Array:
     """Once a process and not once a table. A path is that of one run."""
-    return tables.read_table(path, CANDIDATES, "--staged")[MOVIE_TITLE].combine_chunks()
+    return parquet_files.read_table(path, CANDIDATES, "--staged")[MOVIE_TITLE].combine_chunks()
 
 
 def _check_pair(pair: Pair, candidates_file: str, rules: Rules, users_a_batch: int) -> Iterator[Findings]:
@@ -248,10 +249,12 @@ def read_side_by_side(pair: Pair, users_a_batch: int, rows_a_batch: int) -> Iter
     repeated = [field.name for field in RECOMMENDATIONS if pa.types.is_string(field.type)]
     batches = iter(())
     if pair.rows_file is not None:
-        groups = range(len(tables.read_footer(pair.rows_file, "--staged")[1]))
-        batches = tables.read_batches(pair.rows_file, RECOMMENDATIONS, "--staged", rows_a_batch, groups, repeated)
+        groups = range(len(parquet_files.read_footer(pair.rows_file, "--staged")[1]))
+        batches = parquet_files.read_batches(
+            pair.rows_file, RECOMMENDATIONS, "--staged", rows_a_batch, groups, repeated
+        )
     rows = ENCODED_RECOMMENDATIONS.empty_table()
-    for users in tables.read_batches(pair.users_file, USERS, "--users", users_a_batch, pair.row_groups, [SEEN]):
+    for users in parquet_files.read_batches(pair.users_file, USERS, "--users", users_a_batch, pair.row_groups, [SEEN]):
         ids = array(users[USER_ID]).cast(pa.string())
         theirs = []
         while True:
@@ -272,7 +275,7 @@ def read_side_by_side(pair: Pair, users_a_batch: int, rows_a_batch: int) -> Iter
 
 
 def _read_ids(pair: Pair) -> Iterator[pa.Table]:
-    yield from tables.read_batches(pair.users_file, _IDS, "--users", IDS_A_PARTITION, pair.row_groups, [])
+    yield from parquet_files.read_batches(pair.users_file, _IDS, "--users", IDS_A_PARTITION, pair.row_groups, [])
 
 
 def _check_distinct(met: tuple[int, Iterable[bytes]]) -> Findings:

@@ -24,8 +24,11 @@ from types import ModuleType
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import cloud_flags, files, flex_template, launch, machines, package, preflight, prepare, preview, score
-from beam_jobs.exported_model import check_model
+from beam_jobs import prepare, score
+from beam_jobs.dataflow import cloud_flags, flex_template, machines, package, preflight, preview
+from beam_jobs.io import storage
+from beam_jobs.pipeline import launch
+from beam_jobs.scoring.exported_model import check_model
 from model.cli import FlagParser, InputError, run
 from model.contract import USER_VECTORS_FOLDER
 
@@ -90,7 +93,7 @@ def plan(args: argparse.Namespace, further: Sequence[str]) -> list[Job]:
     _, beams = score.build_parser().parse_known_args(_required(score.build_parser()) + list(further))
     jobs = []
     if args.dataset:
-        users, candidates = (files.join(args.output, table, "*.parquet") for table in prepare.TABLES)
+        users, candidates = (storage.join(args.output, table, "*.parquet") for table in prepare.TABLES)
         own = {name: getattr(args, name) for name in ("dataset", "columns", "tfds_data_dir", "output")}
         threads = machines.divide(machine, 0).flags()
         jobs.append(Job(prepare, [*_flags(own), *cloud, f"--job_name=nightrank-prepare-{suffix}", *threads, *beams]))
@@ -114,8 +117,8 @@ def check(args: argparse.Namespace, jobs: Sequence[Job]) -> list[Job]:
         path = args.output if flag == "output" else options.get_all_options()[flag]
         preflight.check_bucket(path, f"--{flag}", options, args.region)
         if not args.dry_run:
-            files.check_writable(path, f"--{flag}")
-    size = files.size_below(args.model, "--model", left_out=USER_VECTORS_FOLDER)
+            storage.check_writable(path, f"--{flag}")
+    size = storage.size_below(args.model, "--model", left_out=USER_VECTORS_FOLDER)
     sizing = machines.divide(cloud_flags.check(args), size, bool(args.gpu))
     print(f"workers   {sizing}", flush=True)
     # Else score's own check, which is before anything is staged too, opens the model and the tables.
@@ -124,7 +127,7 @@ def check(args: argparse.Namespace, jobs: Sequence[Job]) -> list[Job]:
             jobs = [*(replace(job, flags=[f"--with_vectors={args.model}", *job.flags]) for job in jobs[:-1]), jobs[-1]]
         for flag in ("users", "candidates"):
             if pattern := getattr(args, flag):
-                files.match(pattern, f"--{flag}")
+                storage.match(pattern, f"--{flag}")
     if _packages_travel(args):
         print(f"package   {package.check(args.setup_file or str(package.SETUP_FILE))}", flush=True)
     if args.no_use_public_ips and _packages_travel(args):
@@ -200,8 +203,8 @@ def _check_inputs(args: argparse.Namespace) -> None:
     for flag in ("model", "users", "candidates", "output", "flex_template"):
         if path := getattr(args, flag):
             cloud_flags.check_gcs(path, f"--{flag}")
-    if args.dataset and files.is_local(args.dataset):
-        found = [*files.list_files(args.dataset), *files.list_files(f"{args.dataset.rstrip('/')}/*.parquet")]
+    if args.dataset and storage.is_local(args.dataset):
+        found = [*storage.list_files(args.dataset), *storage.list_files(f"{args.dataset.rstrip('/')}/*.parquet")]
         if any(path.endswith(".parquet") for path in found):
             cloud_flags.check_gcs(args.dataset, "--dataset")
 

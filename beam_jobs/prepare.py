@@ -14,10 +14,13 @@ import pyarrow as pa
 from apache_beam.io.parquetio import ReadAllFromParquetBatched
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import files, launch, tables
-from beam_jobs.histories import titles_schema
-from beam_jobs.partition import partitions_for
-from beam_jobs.preparing import (
+from beam_jobs.io import parquet_files, storage
+from beam_jobs.pipeline import launch
+from beam_jobs.pipeline.shuffle import partitions_for
+from beam_jobs.publishing.replacement import replace_folders
+from beam_jobs.publishing.run_report import render
+from beam_jobs.users.interactions import Source, open_source
+from beam_jobs.users.transforms import (
     READ,
     CollectHistories,
     CollectTitles,
@@ -26,13 +29,11 @@ from beam_jobs.preparing import (
     WriteUsers,
     reject_counters,
 )
-from beam_jobs.replace import replace_folders
-from beam_jobs.run_report import render
-from beam_jobs.source import Source, open_source
-from beam_jobs.vectors import UserVectors, find_vectors
-from model import datasets
+from beam_jobs.users.user_vectors import UserVectors, find_vectors
+from beam_jobs.users.watch_history import titles_schema
 from model.cli import FlagParser, InputError, run
-from model.interactions import add_rejects
+from model.data import sources
+from model.data.interactions import add_rejects
 
 TABLES = ("users", "candidates")
 """The folders that are written."""
@@ -41,7 +42,7 @@ TABLES = ("users", "candidates")
 def build_parser() -> FlagParser:
     """The flags of this command; what it does not know goes to Beam."""
     parser = FlagParser(prog="python -m beam_jobs.prepare", description="Turn interactions into users and candidates.")
-    datasets.add_flags(parser)
+    sources.add_flags(parser)
     parser.add_argument("--output", required=True, help="folder that gets users/ and candidates/, local or gs://")
     parser.add_argument(
         "--with_vectors",
@@ -64,13 +65,13 @@ def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int
     """
     run_id = uuid.uuid4().hex[:8]
     vectors = find_vectors(args.with_vectors, "--with_vectors") if args.with_vectors else None
-    files.check_writable(args.output, "--output")
-    staged = files.join(args.output, "_staging", f"prepare-{run_id}")
+    storage.check_writable(args.output, "--output")
+    staged = storage.join(args.output, "_staging", f"prepare-{run_id}")
     try:
-        source = open_source(args, files.join(staged, "interactions"))
+        source = open_source(args, storage.join(staged, "interactions"))
         counters = launch.run(prepare_pipeline(source, vectors, args, staged, run_id, options), wait=not args.no_wait)
     except BaseException:
-        files.delete_staged(staged)
+        storage.delete_staged(staged)
         raise
     if counters is None:
         return None
@@ -98,12 +99,12 @@ def prepare_pipeline(
     users = (
         interactions
         | "Collect histories" >> CollectHistories(partitions, vectors)
-        | "Write users" >> WriteUsers(files.join(staged, "users", f"part-{run_id}"), partitions)
+        | "Write users" >> WriteUsers(storage.join(staged, "users", f"part-{run_id}"), partitions)
     )
     candidates = (
         interactions
         | "Collect titles" >> CollectTitles(titles_schema(source.schema))
-        | "Write candidates" >> beam.Map(_write_titles, files.join(staged, "candidates", f"part-{run_id}.parquet"))
+        | "Write candidates" >> beam.Map(_write_titles, storage.join(staged, "candidates", f"part-{run_id}.parquet"))
     )
     written = (beam.pvalue.AsList(users), beam.pvalue.AsList(candidates), beam.pvalue.AsList(rejects))
     _ = (
@@ -119,12 +120,12 @@ def main(argv: Sequence[str]) -> None:
     args, options = launch.parse(build_parser(), argv)
     counters = prepare(args, options)
     print("submitted; when it is done:" if counters is None else f"{render(counters)}\nwritten:", end=" ")
-    print(f"{files.join(args.output, 'users')} and {files.join(args.output, 'candidates')}")
+    print(f"{storage.join(args.output, 'users')} and {storage.join(args.output, 'candidates')}")
 
 
 def _write_titles(titles: pa.Table, path: str) -> str:
     launch.count({"titles": titles.num_rows})
-    tables.write_table(titles, path)
+    parquet_files.write_table(titles, path)
     return path
 
 
@@ -148,9 +149,9 @@ def _publish(
             add_rejects(total, counts)
         reasons = ", ".join(f"{rows:,} with {reason}" for reason, rows in sorted(total.items()))
         raise InputError(f"--dataset {dataset}: none of its rows can be used ({reasons})")
-    there = [table for table in TABLES if files.list_files(files.join(staged, table, "*"))]
-    replace_folders({files.join(staged, table): files.join(output, table) for table in there})
-    files.delete_staged(staged)
+    there = [table for table in TABLES if storage.list_files(storage.join(staged, table, "*"))]
+    replace_folders({storage.join(staged, table): storage.join(output, table) for table in there})
+    storage.delete_staged(staged)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_jobs import files, tables
 from beam_jobs.audit import AUDIT_FILE
-from beam_jobs.replace import replace_folders
-from beam_jobs.run_report import FILE, RunReport, find_partition
+from beam_jobs.io import parquet_files, storage
+from beam_jobs.publishing.replacement import replace_folders
+from beam_jobs.publishing.run_report import FILE, RunReport, find_partition
 from model.cli import FlagParser, InputError, run
 
 TABLE = "recommendations"
@@ -31,19 +31,19 @@ def publish(staged: str, output: str) -> str:
     partition, report = _audited_partition(staged)
     target = partition_of(output, report.run_date)
     replace_folders({partition: target})
-    files.delete_staged(staged)
+    storage.delete_staged(staged)
     return target
 
 
 def partition_of(output: str, run_date: str) -> str:
     """The folder in which readers find the rows of a date."""
-    return files.join(output, TABLE, f"run_date={run_date}")
+    return storage.join(output, TABLE, f"run_date={run_date}")
 
 
 def is_published(report: RunReport, output: str) -> bool:
     """Whether what readers find is the run of `report`."""
     partition = partition_of(output, report.run_date)
-    if not FileSystems.exists(files.join(partition, FILE)):
+    if not FileSystems.exists(storage.join(partition, FILE)):
         return False
     return RunReport.read(partition, "--output").run_id == report.run_id
 
@@ -59,18 +59,21 @@ def build_parser() -> FlagParser:
 def main(argv: Sequence[str]) -> None:
     """Publish, and say where."""
     args = build_parser().parse_args(argv)
-    files.check_writable(args.output, "--output")
+    storage.check_writable(args.output, "--output")
     print(f"published: {publish(args.staged, args.output)}")
 
 
 def _audited_partition(staged: str) -> tuple[str, RunReport]:
     partition = find_partition(staged)
-    audited = files.join(staged, AUDIT_FILE)
+    audited = storage.join(staged, AUDIT_FILE)
     if not FileSystems.exists(audited):
         raise InputError(f"--staged {staged}: has not passed the audit; run python -m beam_jobs.audit on it first")
-    report = files.read_json(audited, "--staged")["report"]
-    now = files.read_json(files.join(partition, FILE), "--staged")
-    if now != report or list(tables.describe(files.join(partition, "*.parquet"), "--staged")) != report["files"]:
+    report = storage.read_json(audited, "--staged")["report"]
+    now = storage.read_json(storage.join(partition, FILE), "--staged")
+    if (
+        now != report
+        or list(parquet_files.describe(storage.join(partition, "*.parquet"), "--staged")) != report["files"]
+    ):
         raise InputError(f"--staged {staged}: its files have changed since the audit; audit it again")
     return partition, RunReport.read(partition, "--staged")
 

@@ -19,15 +19,17 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_jobs import audit, files, launch, publish, tables
-from beam_jobs.candidates import read_candidates
-from beam_jobs.exported_model import ExportedModel, check_model
-from beam_jobs.parts import divide
-from beam_jobs.recommendations import Selection
-from beam_jobs.run_report import RunReport, candidates_file, render
-from beam_jobs.schema import USERS, USERS_WITH_VECTORS
-from beam_jobs.scoring import Conclude, Plan, RankCandidates, pair_of, partition_of
-from beam_jobs.vectors import check_version
+from beam_jobs import audit, publish
+from beam_jobs.io import parquet_files, storage
+from beam_jobs.io.schemas import USERS, USERS_WITH_VECTORS
+from beam_jobs.pipeline import launch
+from beam_jobs.publishing.run_report import RunReport, candidates_file, render
+from beam_jobs.scoring.candidates import read_candidates
+from beam_jobs.scoring.exported_model import ExportedModel, check_model
+from beam_jobs.scoring.parts import divide
+from beam_jobs.scoring.recommendations import Selection
+from beam_jobs.scoring.transforms import Conclude, Plan, RankCandidates, pair_of, partition_of
+from beam_jobs.users.user_vectors import check_version
 from model.cli import FlagParser, InputError, RunError, run
 from model.contract import USER_VECTOR, VECTOR_SIGNATURES
 
@@ -66,14 +68,14 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
     if args.min_score is not None and not math.isfinite(args.min_score):
         raise InputError(f"--min_score is {args.min_score}; give a finite number")
     run_date = launch.parse_run_date(args.run_date)
-    users_files = files.match(args.users, "--users")
+    users_files = storage.match(args.users, "--users")
     for path in users_files:
-        tables.check_schema(path, USERS, "--users")
+        parquet_files.check_schema(path, USERS, "--users")
     candidates = read_candidates(args.candidates, args.exclude_titles)
     parts = divide(users_files, candidates.table.num_rows, args.top_n)
     if not parts:
         raise InputError(f"--users {args.users}: no users in it; give at least one")
-    files.check_writable(args.output, "--output")
+    storage.check_writable(args.output, "--output")
     model = check_model(args.model)
     description = model.description
     _check_blessed(description, args)
@@ -127,7 +129,7 @@ def _check_vectors(users_files: Sequence[str], model: ExportedModel, folder: str
     Raises:
       InputError: some do and some do not, or their vectors are of another model, or the model needs them.
     """
-    without = [path for path in users_files if USER_VECTOR not in tables.read_footer(path, "--users")[0].names]
+    without = [path for path in users_files if USER_VECTOR not in parquet_files.read_footer(path, "--users")[0].names]
     if without and (model.needs_vectors or len(without) < len(users_files)):
         needing = "other files have" if len(without) < len(users_files) else f"the model in {folder} needs"
         raise InputError(
@@ -137,7 +139,7 @@ def _check_vectors(users_files: Sequence[str], model: ExportedModel, folder: str
     if without:
         return False
     for path in users_files:
-        tables.check_schema(path, USERS_WITH_VECTORS, "--users")
+        parquet_files.check_schema(path, USERS_WITH_VECTORS, "--users")
         check_version(path, model.description["model_version"], "--users")
     model.check_signatures(VECTOR_SIGNATURES, f"--model {folder}")
     return True
@@ -153,12 +155,12 @@ def score(plan: Plan, options: PipelineOptions, wait: bool = True) -> RunReport 
       InputError: the users table has a user twice.
       RunError: the pipeline failed or the audit found something; what was written is deleted.
     """
-    tables.write_table(plan.candidates.table, candidates_file(plan.staged))
+    parquet_files.write_table(plan.candidates.table, candidates_file(plan.staged))
     try:
         if launch.run(score_pipeline(plan, options), wait) is None:
             return None
     except BaseException:
-        files.delete_staged(plan.staged)
+        storage.delete_staged(plan.staged)
         raise
     try:
         return RunReport.read(_destination(plan), "--output")

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from beam_jobs.schema import RECOMMENDATIONS, USERS
+from beam_jobs.io.schemas import RECOMMENDATIONS, USERS
 from model.cli import FlagParser, InputError, run
 from model.contract import CARD_FILE, MODEL_FILE, MOVIE_TITLE, SEEN, USER_ID
 

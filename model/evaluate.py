@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from model import datasets, splits
-from model.card.card import write_card
-from model.card.data import card_data
+from model.artifact.model_json import check_files, read_description
+from model.card.figures import card_data
+from model.card.model_card import write_card
 from model.cli import FlagParser, InputError, run
 from model.contract import TRAINING_FOLDER
-from model.interactions import digest
-from model.quality.baselines import Baselines, fit_baselines
-from model.quality.evaluation import evaluate_ranking
-from model.quality.evaluation_text import render_ranking, render_ratings
-from model.quality.metrics import render
-from model.quality.rating_evaluation import evaluate_ratings, fit_rating_baselines
-from model.quiet import import_tensorflow
-from model.saved_model import check_files, read_description
+from model.data import sources, splits
+from model.data.interactions import digest
+from model.evaluation.baselines import Baselines, fit_baselines
+from model.evaluation.ranking_evaluation import evaluate_ranking
+from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
+from model.evaluation.rating_metrics import render
+from model.evaluation.report import render_ranking, render_ratings
+from model.tensorflow_start import import_tensorflow
 
 
 def build_parser() -> FlagParser:
@@ -36,7 +36,7 @@ def build_parser() -> FlagParser:
     parser.add_argument("--no_baselines", action="store_true", help="measure the model alone")
     parser.add_argument("--max_users", type=int, help="measure lists of so many users, drawn at random; default all")
     parser.add_argument("--card", type=Path, metavar="FILE.html", help="write a model card, a page to read")
-    datasets.add_flags(parser)
+    sources.add_flags(parser)
     splits.add_flags(parser)
     return parser
 
@@ -52,13 +52,13 @@ def main(argv: Sequence[str]) -> None:
             "evaluate one of `python -m model.train --user_vectors inside`"
         )
     check_files(args.model_dir, description["files"])
-    interactions = datasets.read_from_flags(args)
+    interactions = sources.read_from_flags(args)
     # What training measured on is measured again, unless flags say otherwise.
     split = splits.split_from_flags(interactions.table, args, description.get("split", {}).get("name", "time"))
 
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
     import_tensorflow()
-    from model.serving import load_functions
+    from model.artifact.loading import load_functions
 
     predict, recommend = load_functions(args.model_dir)
     alone = args.no_baselines or not split.train.num_rows

@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from model import datasets, splits
-from model.card.card import write_card
-from model.card.data import card_data
+from model.artifact.gate import former_description, judge
+from model.artifact.learning_curve import write_history
+from model.card.figures import card_data
+from model.card.model_card import write_card
 from model.cli import FlagParser, InputError, run
 from model.contract import CARD_FILE, TRAINING_FOLDER
-from model.gate import former_description, judge
-from model.history import write_history
-from model.hyperparameters import DEFAULT_SPLITS, MODELS, with_epochs
-from model.interactions import Interactions, describe, digest
-from model.quality.baselines import fit_baselines
-from model.quality.evaluation import evaluate_ranking
-from model.quality.evaluation_text import render_ranking, render_ratings
-from model.quality.metrics import render
-from model.quality.rating_evaluation import evaluate_ratings, fit_rating_baselines
-from model.quiet import import_tensorflow
+from model.data import sources, splits
+from model.data.interactions import Interactions, describe, digest
+from model.evaluation.baselines import fit_baselines
+from model.evaluation.ranking_evaluation import evaluate_ranking
+from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
+from model.evaluation.rating_metrics import render
+from model.evaluation.report import render_ranking, render_ratings
+from model.rankers.settings import DEFAULT_SPLITS, MODELS, with_epochs
+from model.tensorflow_start import import_tensorflow
 
 if TYPE_CHECKING:
-    from model.kinds import Trained
+    from model.rankers.registry import Trained
 
 MEASURED_USERS = 20_000
 """Whose lists are measured, drawn at random where there are more: enough for intervals of a thousandth."""
@@ -55,7 +55,7 @@ def build_parser() -> FlagParser:
         default="inside",
         help="whether the model holds its users' vectors, or they lie beside it for `beam_jobs.prepare --with_vectors`",
     )
-    datasets.add_flags(parser)
+    sources.add_flags(parser)
     splits.add_flags(parser)
     return parser
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     """Read, split, fit, measure, perhaps fit to everything, judge, export."""
     args = build_parser().parse_args(argv)
     settings = with_epochs(MODELS[args.model], args.epochs)
-    interactions = datasets.read_from_flags(args)
+    interactions = sources.read_from_flags(args)
     print(describe(interactions))
     split = splits.split_from_flags(interactions.table, args, default=DEFAULT_SPLITS[args.model])
     if not split.train.num_rows:
@@ -73,10 +73,10 @@ def main(argv: Sequence[str]) -> None:
 
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
     import_tensorflow()
-    from model.export import export, model_version, replacing
-    from model.fitting import Vocabulary
-    from model.kinds import fit_kind
-    from model.user_vectors import write_user_vectors
+    from model.artifact.export import export, model_version, replacing
+    from model.artifact.user_vectors import write_user_vectors
+    from model.rankers.article.training import Vocabulary
+    from model.rankers.registry import fit_kind
 
     everything, described = split.everything(), split.described()
     vocabulary = Vocabulary.of(everything)
@@ -123,7 +123,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _measure(trained: Trained, split: splits.Split, seed: int) -> dict[str, Any]:
     """Errors and lists of a model, beside baselines, on the parts of a split; printed, and for `model.json`."""
-    from model.serving import recommender
+    from model.artifact.loading import recommender
 
     predict, recommend = trained.recommender.predict, recommender(trained.recommender.recommend)
     ratings = evaluate_ratings(predict, split, fit_rating_baselines(split))

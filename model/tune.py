@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import datasets, splits
 from model.cli import FlagParser, InputError, run
-from model.closeness import Closeness, foretell
-from model.hyperparameters import DEFAULT_SPLITS, RatingSettings
-from model.quiet import import_tensorflow
-from model.splits import Split
+from model.data import sources, splits
+from model.data.splits import Split
+from model.rankers.relevance.sequential_ease import Closeness, foretell
+from model.rankers.settings import DEFAULT_SPLITS, RatingSettings
+from model.tensorflow_start import import_tensorflow
 
 Grid = Mapping[str, Sequence[Any]]
 """By the name of a setting, the values to try."""
@@ -60,8 +60,8 @@ class Trial:
 
 def validation_rmse(settings: RatingSettings, split: Split, seed: int) -> float:
     """Of ratings, after the last epoch."""
-    from model.fitting import Vocabulary
-    from model.rating import fit_rating
+    from model.rankers.article.training import Vocabulary
+    from model.rankers.rating.factorization import fit_rating
 
     vocabulary = Vocabulary.of(pa.concat_tables([split.train, split.validation]))
     # Keras reports its epochs on standard output, which is for the table.
@@ -72,14 +72,14 @@ def validation_rmse(settings: RatingSettings, split: Split, seed: int) -> float:
 
 def unforetold(settings: Closeness, split: Split, seed: int) -> float:
     """What is missing of NDCG@10 on each user's last interactions of the train part, by those before them."""
-    from model.relevance import histories_of
+    from model.rankers.relevance.next_title import histories_of
 
     users, titles = (pa.array(words, pa.string()) for words in _words(split.train))
     return 1 - foretell(histories_of(split.train, users, titles), settings, seed)
 
 
 def _words(table: pa.Table) -> tuple[list[str], list[str]]:
-    from model.fitting import Vocabulary
+    from model.rankers.article.training import Vocabulary
 
     vocabulary = Vocabulary.of(table)
     return list(vocabulary.users), list(vocabulary.titles)
@@ -164,7 +164,7 @@ def build_parser() -> FlagParser:
     parser.add_argument("--trials", type=int, default=12, help="how many settings to try beside the defaults")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds to fit each with")
     parser.add_argument("--seed", type=int, default=0, help="the first of them, of a random split and of the search")
-    datasets.add_flags(parser)
+    sources.add_flags(parser)
     splits.add_flags(parser)
     return parser
 
@@ -175,7 +175,7 @@ def main(argv: Sequence[str]) -> None:
     for name in ("trials", "seeds"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name} {getattr(args, name)}: give a whole number from 1")
-    split = splits.split_from_flags(datasets.read_from_flags(args).table, args, DEFAULT_SPLITS[args.kind])
+    split = splits.split_from_flags(sources.read_from_flags(args).table, args, DEFAULT_SPLITS[args.kind])
     # The ranker by relevance is measured on the end of each history in the train part.
     if not split.train.num_rows or (args.kind == "rating" and not split.validation.num_rows):
         raise InputError(f"--split {split.name} leaves train or validation without rows; give another, such as random")

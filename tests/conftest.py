@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from model.datasets import read_interactions
-from model.interactions import Interactions
+from model.data.interactions import Interactions
+from model.data.sources import read_interactions
 
 # The same examples in every run; `--hypothesis-profile default` draws others.
 settings.register_profile("same", derandomize=True)

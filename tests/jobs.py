@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from beam_jobs.schema import CANDIDATES, USERS
+from beam_jobs.io.schemas import CANDIDATES, USERS
 from model import train
-from model.datasets import read_interactions
-from model.dense_recommender import DenseRecommender, RankerWeights
-from model.export import export, model_version
-from model.user_vectors import write_user_vectors
+from model.artifact.export import export, model_version
+from model.artifact.user_vectors import write_user_vectors
+from model.data.sources import read_interactions
+from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
 from tests import oracle
 
 USER_COUNT, TITLE_COUNT = 40, 30

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.dense_recommender import RankerWeights
+from model.retrieval.dense_recommender import RankerWeights
 
 
 def best(scores: np.ndarray, seen: Sequence[Sequence[int]], k: int) -> list[list[int]]:

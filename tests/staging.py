@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from beam_jobs import files, tables
-from beam_jobs.run_report import RunReport
-from beam_jobs.schema import CANDIDATES, RECOMMENDATIONS, USERS
+from beam_jobs.io import parquet_files, storage
+from beam_jobs.io.schemas import CANDIDATES, RECOMMENDATIONS, USERS
+from beam_jobs.publishing.run_report import RunReport
 
 DATE = "2024-02-29"
 TITLES = [f"title {number:02}" for number in range(30)]
@@ -27,15 +27,15 @@ class Staged:
 
     @property
     def folder(self) -> str:
-        return files.join(self.work, "_staging", f"{DATE}-r1")
+        return storage.join(self.work, "_staging", f"{DATE}-r1")
 
     @property
     def partition(self) -> str:
-        return files.join(self.folder, f"run_date={DATE}")
+        return storage.join(self.folder, f"run_date={DATE}")
 
     @property
     def parts(self) -> list[str]:
-        return [files.join(self.partition, name) for name, *_ in PARTS]
+        return [storage.join(self.partition, name) for name, *_ in PARTS]
 
     def change_report(self, **values: Any) -> None:
         report = RunReport.read(self.partition, "")
@@ -47,9 +47,9 @@ class Staged:
 
     def change_part(self, number: int, rows: pa.Table, describe: bool = True) -> None:
         """Write other rows into a part; `describe` tells of them in the report, as a run gone wrong would."""
-        tables.write_table(rows, self.parts[number])
+        parquet_files.write_table(rows, self.parts[number])
         if describe:
-            self.change_report(files=tables.describe(files.join(self.partition, "*.parquet")))
+            self.change_report(files=parquet_files.describe(storage.join(self.partition, "*.parquet")))
 
 
 def stage(work: str) -> Staged:
@@ -64,8 +64,8 @@ def stage(work: str) -> Staged:
     seen.append(("", TITLES[:1]))
     users = pa.table([list(column) for column in zip(*seen, strict=True)], schema=USERS)
     for number in range(2):
-        tables.write_table(users.slice(number * 30, 30), files.join(work, "users", f"{number}.parquet"), 20)
-    tables.write_table(pa.table([TITLES], schema=CANDIDATES), files.join(staged.folder, "candidates.parquet"))
+        parquet_files.write_table(users.slice(number * 30, 30), storage.join(work, "users", f"{number}.parquet"), 20)
+    parquet_files.write_table(pa.table([TITLES], schema=CANDIDATES), storage.join(staged.folder, "candidates.parquet"))
 
     rows = []
     for user, titles in seen[:-1]:
@@ -75,7 +75,7 @@ def stage(work: str) -> Staged:
         rows += [(user, rank, title, 5 - rank // 2, 3.5, source, "v1") for rank, title in enumerate(left, 1)]
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=RECOMMENDATIONS)
     for number, path in enumerate(staged.parts):
-        tables.write_table(table.slice(PART_STARTS[number], PART_STARTS[number + 1] - PART_STARTS[number]), path)
+        parquet_files.write_table(table.slice(PART_STARTS[number], PART_STARTS[number + 1] - PART_STARTS[number]), path)
     RunReport(
         run_id="r1",
         run_date=DATE,
@@ -85,7 +85,7 @@ def stage(work: str) -> Staged:
         top_n=TOP_N,
         exclude_seen=True,
         min_score=None,
-        users=files.join(work, "users", "*.parquet"),
+        users=storage.join(work, "users", "*.parquet"),
         candidates=len(TITLES),
         counters={
             "users_read": 51,
@@ -100,7 +100,7 @@ def stage(work: str) -> Staged:
         },
         seconds={"score": 1.0},
         pairs_per_second=1.0,
-        files=tables.describe(files.join(staged.partition, "*.parquet")),
+        files=parquet_files.describe(storage.join(staged.partition, "*.parquet")),
         parts=PARTS,
     ).write(staged.partition)
     return staged

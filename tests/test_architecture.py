@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[1]
-CONTRACT = {"model.cli", "model.contract", "model.quiet", "model.saved_model"}
+CONTRACT = {"model.cli", "model.contract", "model.tensorflow_start", "model.artifact.model_json"}
 """What any job may take from `model`: the standard library and nothing else is behind it."""
-SOURCES = {"model.datasets", "model.interactions"}
+SOURCES = {"model.data.sources", "model.data.interactions"}
 """What the modules of `prepare`, which reads datasets, take besides; Arrow is behind it."""
 READERS = {"prepare", "preparing", "source"}
 
@@ -68,8 +68,13 @@ def test_the_audit_is_an_independent_witness() -> None:
         if path.is_file():
             waiting += [other for other in imported(path) if other.split(".")[0] in ("beam_jobs", "model")]
             waiting = [other for other in waiting if other not in seen]
-    assert "beam_jobs.files" in seen
-    assert not seen & {"beam_jobs.score", "beam_jobs.ranker", "beam_jobs.recommendations", "model.recommender"}
+    assert "beam_jobs.io.storage" in seen
+    assert not seen & {
+        "beam_jobs.score",
+        "beam_jobs.scoring.loaded_model",
+        "beam_jobs.scoring.recommendations",
+        "model.retrieval.signatures",
+    }
 
 
 def test_importing_the_jobs_pulls_in_no_tensorflow_nor_training_libraries() -> None:

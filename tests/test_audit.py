@@ -10,8 +10,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from beam_jobs import audit, files, launch, tables
-from beam_jobs.schema import USERS
+from beam_jobs import audit
+from beam_jobs.io import parquet_files, storage
+from beam_jobs.io.schemas import USERS
+from beam_jobs.pipeline import launch
 from model.cli import InputError, RunError
 from tests import staging
 from tests.object_store import ObjectStore
@@ -28,13 +30,13 @@ def run(staged: Staged, *flags: str) -> None:
 
 
 def passed(staged: Staged) -> bool:
-    return files.FileSystems.exists(files.join(staged.folder, audit.AUDIT_FILE))
+    return storage.FileSystems.exists(storage.join(staged.folder, audit.AUDIT_FILE))
 
 
 def test_a_good_run_passes_and_says_so(staged: Staged, capsys: pytest.CaptureFixture[str]) -> None:
     run(staged)
     assert capsys.readouterr().out == f"passed: {staged.folder}\n"
-    report = files.read_json(files.join(staged.folder, audit.AUDIT_FILE), "")["report"]
+    report = storage.read_json(storage.join(staged.folder, audit.AUDIT_FILE), "")["report"]
     assert [file["name"] for file in report["files"]] == [Path(path).name for path in staged.parts]
     assert all(len(file["checksum"]) == 64 for file in report["files"])
 
@@ -125,7 +127,9 @@ def unlisted(staged: Staged) -> None:
 
 
 def more_parts(staged: Staged) -> None:
-    tables.write_table(parquet.read_table(staged.parts[0])[:0], files.join(staged.partition, "part-r0.parquet"))
+    parquet_files.write_table(
+        parquet.read_table(staged.parts[0])[:0], storage.join(staged.partition, "part-r0.parquet")
+    )
 
 
 def stray(staged: Staged) -> None:
@@ -157,7 +161,7 @@ def stray(staged: Staged) -> None:
     ],
 )
 def test_damage_is_told_and_does_not_pass(staged: Staged, damage: Callable[[Staged], None], says: str) -> None:
-    files.write_json({}, files.join(staged.folder, audit.AUDIT_FILE))
+    storage.write_json({}, storage.join(staged.folder, audit.AUDIT_FILE))
     damage(staged)
     with pytest.raises(RunError) as caught:
         run(staged)
@@ -168,8 +172,8 @@ def test_damage_is_told_and_does_not_pass(staged: Staged, damage: Callable[[Stag
 
 def write_users(staged: Staged, *rows: tuple[str, list[str]]) -> str:
     columns = [list(column) for column in zip(*rows, strict=True)]
-    path = files.join(staged.work, "users", "more.parquet")
-    tables.write_table(pa.table(columns, schema=USERS), path)
+    path = storage.join(staged.work, "users", "more.parquet")
+    parquet_files.write_table(pa.table(columns, schema=USERS), path)
     return path
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.datasets import read_interactions
-from model.quality import baselines
-from model.quality.interaction_matrix import InteractionMatrix, Ragged, distinct
-from model.quality.metrics import measure_parts
-from model.quality.rating_baselines import Biases, GlobalMean
-from model.quality.top_n import Recommend, best_of_order, best_unseen
-from model.splits import Split, split_interactions
+from model.data.sources import read_interactions
+from model.data.splits import Split, split_interactions
+from model.evaluation import baselines
+from model.evaluation.interaction_matrix import InteractionMatrix, Ragged, distinct
+from model.evaluation.rating_baselines import Biases, GlobalMean
+from model.evaluation.rating_metrics import measure_parts
+from model.evaluation.top_n import Recommend, best_of_order, best_unseen
 from tests import oracle
 from tests.test_fitting import checkerboard
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from beam_jobs.schema import USERS
+from beam_jobs.io.schemas import USERS
 from model.cli import InputError
 from tests.benchmarks import command, inputs, kernels, models, picture, scoring, sides, watched
 from tests.benchmarks.catalogue import growth

@@ -11,11 +11,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import dense_recommender, narrowing
-from model.blocks import Seen, Shape
-from model.bounds import spread, upper_bound
-from model.dense_recommender import DenseRecommender, RankerWeights
-from model.recommender import Recommender
+from model.retrieval import dense_recommender, dense_top_k
+from model.retrieval.blocks import Seen, Shape
+from model.retrieval.dense_bounds import spread, upper_bound
+from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
+from model.retrieval.signatures import Recommender
 from tests import oracle
 
 USERS, TITLES, K = 40, 1_500, 20
@@ -70,7 +70,7 @@ def bounds_and_scores(users_half, embeddings, first_kernel, *layers) -> tuple[np
     titles_half = tf.matmul(embeddings, first_kernel)
     reach = spread(tf.constant(embeddings), tf.constant(first_kernel), titles_half)
     slopes, constants = upper_bound(tf.constant(users_half), reach, *map(tf.constant, layers))
-    bounds = narrowing._bounds(users_half, slopes, constants, titles_half)
+    bounds = dense_top_k._bounds(users_half, slopes, constants, titles_half)
     scores = dense_recommender._score_users(users_half, titles_half, *layers)
     kernel, bias, last_kernel, last_bias = (layer.astype(np.float64) for layer in layers)
     hidden = np.maximum((users_half[:, None] + titles_half.numpy()).astype(np.float64), 0)
@@ -160,14 +160,14 @@ def test_at_the_cut_an_equal_score_proves_nothing_and_equals_come_in_order_of_po
     )
     titles_half = tf.matmul(embeddings, kernel)
     reach = spread(embeddings, kernel, titles_half)
-    bounds = narrowing._bounds(users_half, *upper_bound(users_half, reach, *layers), titles_half).numpy()
+    bounds = dense_top_k._bounds(users_half, *upper_bound(users_half, reach, *layers), titles_half).numpy()
     order = np.argsort(-bounds, axis=1, kind="stable")
     shape = Shape(*map(tf.constant, (2, count, count, depth, 0)))
 
-    def found(score: np.ndarray) -> narrowing.Narrowed:
+    def found(score: np.ndarray) -> dense_top_k.Narrowed:
         """With every candidate of a user scored so."""
         scores = tf.repeat(tf.constant(score, tf.float32), keep)
-        narrow = narrowing.narrower(titles_half, reach, lambda hidden: scores, layers, shape, multiple=keep)
+        narrow = dense_top_k.narrower(titles_half, reach, lambda hidden: scores, layers, shape, multiple=keep)
         return narrow(users_half, Seen.nothing(2))
 
     cut = bounds[[0, 1], order[:, keep]]

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.card.card import write_card
 from model.card.charts import intervals, lines, nice_ticks
-from model.card.data import card_data
-from model.quality.baselines import fit_baselines
-from model.quality.evaluation import evaluate_ranking
-from model.quality.rating_evaluation import evaluate_ratings, fit_rating_baselines
-from model.splits import Split, split_interactions
+from model.card.figures import card_data
+from model.card.model_card import write_card
+from model.data.splits import Split, split_interactions
+from model.evaluation.baselines import fit_baselines
+from model.evaluation.ranking_evaluation import evaluate_ranking
+from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
 from tests.test_evaluation import knows_the_board
 from tests.test_fitting import checkerboard
 

@@ -9,10 +9,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from beam_jobs import checks
-from beam_jobs.checks import REPEATED_USER, Rules, check_counters, check_coverage, check_distinct, check_rows, merge
-from beam_jobs.run_report import RunReport
-from beam_jobs.schema import ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
+from beam_jobs.auditing import rules
+from beam_jobs.auditing.rules import (
+    REPEATED_USER,
+    Rules,
+    check_counters,
+    check_coverage,
+    check_distinct,
+    check_rows,
+    merge,
+)
+from beam_jobs.io.schemas import ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
+from beam_jobs.publishing.run_report import RunReport
 
 CANDIDATES = pa.array(["a", "b", "c", "d", "e"])
 RULES = Rules(
@@ -57,7 +65,7 @@ def kinds(rows: pa.Table, rules: Rules = RULES, table: pa.Table | None = None) -
 @pytest.fixture(params=["marked", "sorted"], autouse=True)
 def way_of_looking_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "sorted":
-        monkeypatch.setattr(checks, "MOST_MARKS", 0)
+        monkeypatch.setattr(rules, "MOST_MARKS", 0)
 
 
 def test_a_good_run_has_no_violations_and_is_counted() -> None:
@@ -137,7 +145,7 @@ def test_a_repeated_user_is_reported() -> None:
 
 
 def test_different_users_of_one_hash_are_different(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "hash_words", lambda ids: np.zeros(len(ids), np.uint64))
+    monkeypatch.setattr(rules, "hash_words", lambda ids: np.zeros(len(ids), np.uint64))
     assert check_distinct(pa.array(["dan", "cyd"]))["violations"] == {}
     assert check_distinct(pa.array(["dan", "cyd", "dan"]))["violations"] == {REPEATED_USER: [1, "user 'dan'"]}
 

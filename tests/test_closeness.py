@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model import closeness
-from model.closeness import (
+from model.rankers.relevance import sequential_ease
+from model.rankers.relevance.sequential_ease import (
     Closeness,
     Histories,
     choose,
@@ -60,7 +60,7 @@ def test_factors_are_the_best_of_their_rank() -> None:
 
 
 def test_inverting_by_halves_is_inverting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(closeness, "INVERTED_AT_ONCE", 3)
+    monkeypatch.setattr(sequential_ease, "INVERTED_AT_ONCE", 3)
     rows = np.random.default_rng(6).standard_normal((40, 29))
     for size in (1, 3, 4, 13, 29):
         matrix = rows[:, :size].T @ rows[:, :size] + np.eye(size)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model import co_watching as module
-from model.co_watching import FURTHEST, SCALE, co_watching
+from model.rankers.rating import co_occurrence as module
+from model.rankers.rating.co_occurrence import FURTHEST, SCALE, co_watching
 
 USERS, TITLES = 60, 40
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from model import datasets
 from model.cli import FlagParser, InputError
-from model.datasets import parquet_files, read_interactions
-from model.interactions import SCHEMA, Interactions
+from model.data import sources
+from model.data.interactions import SCHEMA, Interactions
+from model.data.sources import parquet_files, read_interactions
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_parquet_files_are_none_for_movielens(movielens_dir: Path) -> None:
 
 def test_the_flags_read_the_sample_by_default(sample: Interactions) -> None:
     parser = FlagParser()
-    datasets.add_flags(parser)
-    interactions = datasets.read_from_flags(parser.parse_args([]))
+    sources.add_flags(parser)
+    interactions = sources.read_from_flags(parser.parse_args([]))
     assert interactions.table.equals(sample.table)
     assert interactions.source == "sample"

@@ -12,8 +12,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import dot_recommender, dot_top_k, exact_products
-from model.dot_recommender import DotRecommender, DotWeights, Factors
+from model.retrieval import dot_product_recommender, dot_product_top_k, exact_dot_products
+from model.retrieval.dot_product_recommender import DotRecommender, DotWeights, Factors
 from tests import oracle
 
 USERS, TITLES, DIMENSION = 7, 11, 5
@@ -95,9 +95,9 @@ def both_sizes(made: DotWeights, folders: pytest.TempPathFactory) -> list[Loaded
     """A model as it is, and in blocks of two users, chunks of 128 candidates and steps of three pairs."""
     models = [Loaded(made, folders.mktemp("model"))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dot_recommender, "USERS_A_STEP", (2,))
-        patch.setattr(dot_recommender, "CANDIDATES_A_STEP", 128)
-        patch.setattr(exact_products, "PAIRS_A_STEP", 3)
+        patch.setattr(dot_product_recommender, "USERS_A_STEP", (2,))
+        patch.setattr(dot_product_recommender, "CANDIDATES_A_STEP", 128)
+        patch.setattr(exact_dot_products, "PAIRS_A_STEP", 3)
         models.append(Loaded(made, folders.mktemp("model")))
     return models
 
@@ -131,9 +131,9 @@ def test_an_answer_is_the_same_without_xla(monkeypatch: pytest.MonkeyPatch) -> N
         return scores + tf.cast(mask, tf.float32)
 
     for name in ("_measure", "_scan", "_scan_first"):
-        monkeypatch.setattr(dot_top_k, name, getattr(dot_top_k, name).python_function)
-    monkeypatch.setattr(exact_products, "_exact_scores", exact_products._exact_scores.python_function)
-    monkeypatch.setattr(dot_top_k, "_approximate", approximate)
+        monkeypatch.setattr(dot_product_top_k, name, getattr(dot_product_top_k, name).python_function)
+    monkeypatch.setattr(exact_dot_products, "_exact_scores", exact_dot_products._exact_scores.python_function)
+    monkeypatch.setattr(dot_product_top_k, "_approximate", approximate)
     plain = answer()
     assert calls
     assert all(np.array_equal(plain[name], compiled[name]) for name in ("index", "score"))
@@ -222,13 +222,13 @@ def test_the_error_of_approximate_scores_is_within_its_bound(dimension: int, siz
     rng = np.random.default_rng(dimension)
     titles = (rng.normal(size=(256, dimension)) * rng.choice([0.01, 1, 5], (256, 1)) + size).astype(np.float32)
     users = np.column_stack([rng.normal(size=(32, dimension - 1)) * size, np.ones(32)]).astype(np.float32)
-    candidates = dot_top_k.halve(tf.constant(titles), tf.fill([256], True), tf.constant(128))
+    candidates = dot_product_top_k.halve(tf.constant(titles), tf.fill([256], True), tf.constant(128))
     asked = tf.constant(users), candidates.centre, candidates.norms
-    bound = dot_top_k._measure(*asked)[2].numpy()
+    bound = dot_product_top_k._measure(*asked)[2].numpy()
     # A compiler that left out the conversion to half precision and back would find nothing lost.
-    np.testing.assert_allclose(bound, dot_top_k._measure.python_function(*asked)[2], rtol=1e-5)
+    np.testing.assert_allclose(bound, dot_product_top_k._measure.python_function(*asked)[2], rtol=1e-5)
     exact = users.astype(np.float64) @ (titles.astype(np.float64) - candidates.centre.numpy()).T
-    approximate = tf.function(dot_top_k._approximate, jit_compile=True)
+    approximate = tf.function(dot_product_top_k._approximate, jit_compile=True)
     found = [approximate(tf.constant(users), half, tf.zeros([1, 1])) for half in candidates.halves]
     error = np.abs(np.concatenate(found, axis=1) - exact).max(axis=1)
     assert (error <= bound).all()
@@ -240,10 +240,10 @@ def test_an_exact_score_has_the_same_bits_compiled_or_not_alone_or_among_others(
     rng = np.random.default_rng(dimension)
     users, titles = (rng.normal(size=(9, dimension)).astype(np.float32) for _ in range(2))
     pairs = [tf.constant(rng.integers(0, 9, 50), tf.int32) for _ in range(2)]
-    wide = [exact_products.widen(tf.constant(vectors)) for vectors in (users, titles)]
-    scores = exact_products.exact_scores(wide[0], pairs[0], wide[1], pairs[1]).numpy()
-    plain = exact_products.add_products(tf.gather(wide[0], pairs[0]) * tf.gather(wide[1], pairs[1])).numpy()
-    alone = exact_products.exact_scores(wide[0], pairs[0][7:8], wide[1], pairs[1][7:8]).numpy()
+    wide = [exact_dot_products.widen(tf.constant(vectors)) for vectors in (users, titles)]
+    scores = exact_dot_products.exact_scores(wide[0], pairs[0], wide[1], pairs[1]).numpy()
+    plain = exact_dot_products.add_products(tf.gather(wide[0], pairs[0]) * tf.gather(wide[1], pairs[1])).numpy()
+    alone = exact_dot_products.exact_scores(wide[0], pairs[0][7:8], wide[1], pairs[1][7:8]).numpy()
     assert scores.tolist() == plain.tolist()
     assert alone[0] == scores[7]
     np.testing.assert_allclose(scores, (users[pairs[0]] * titles[pairs[1]]).sum(axis=1), rtol=1e-3, atol=1e-4)
@@ -256,7 +256,7 @@ def test_products_are_added_lane_by_lane() -> None:
         sums += lane
     while sums.shape[1] > 1:
         sums = sums[:, : sums.shape[1] // 2] + sums[:, sums.shape[1] // 2 :]
-    assert exact_products.add_products(tf.constant(products)).numpy().tolist() == sums[:, 0].tolist()
+    assert exact_dot_products.add_products(tf.constant(products)).numpy().tolist() == sums[:, 0].tolist()
 
 
 def test_a_users_list_does_not_depend_on_who_stands_beside_it(near: list[Loaded]) -> None:

@@ -9,16 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.datasets import read_interactions
-from model.interactions import SCHEMA
-from model.quality import held_out as held_out_module
-from model.quality.baselines import fit_baselines
-from model.quality.evaluation import MODEL, RankingReport, evaluate_ranking
-from model.quality.evaluation_text import render_ranking, render_ratings
-from model.quality.held_out import HeldOut
-from model.quality.rating_evaluation import evaluate_ratings, fit_rating_baselines
-from model.quality.top_n import best_unseen
-from model.splits import Split, split_interactions
+from model.data.interactions import SCHEMA
+from model.data.sources import read_interactions
+from model.data.splits import Split, split_interactions
+from model.evaluation import held_out as held_out_module
+from model.evaluation.baselines import fit_baselines
+from model.evaluation.held_out import HeldOut
+from model.evaluation.ranking_evaluation import MODEL, RankingReport, evaluate_ranking
+from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
+from model.evaluation.report import render_ranking, render_ratings
+from model.evaluation.top_n import best_unseen
 from tests.test_fitting import checkerboard
 
 

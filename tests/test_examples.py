@@ -4,16 +4,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model import examples
-from model.examples import learning_order, on_disk
-from model.interactions import SCHEMA
+from model.data import training_examples
+from model.data.interactions import SCHEMA
+from model.data.training_examples import learning_order, on_disk
 
 ROWS = 1_000
 
 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examples, "ROWS_A_GROUP", 96)
+    monkeypatch.setattr(training_examples, "ROWS_A_GROUP", 96)
 
 
 @pytest.mark.parametrize("size", [1, 64, 96, 250, ROWS, 5_000])

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from beam_jobs.exported_model import check_model, read_signatures
+from beam_jobs.scoring.exported_model import check_model, read_signatures
+from model.artifact.model_json import digests
 from model.cli import InputError
 from model.contract import SIGNATURES, VECTOR_SIGNATURES
-from model.saved_model import digests
 from tests import jobs
 
 
@@ -44,7 +44,7 @@ def test_signatures_are_those_that_tensorflow_finds(model: Path) -> None:
 
 
 def test_a_model_is_checked_without_tensorflow(model: Path) -> None:
-    script = f"import sys; from beam_jobs.exported_model import check_model as check; check({str(model)!r})\n"
+    script = f"import sys; from beam_jobs.scoring.exported_model import check_model as check; check({str(model)!r})\n"
     script += "print('tensorflow' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)

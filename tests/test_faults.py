@@ -24,7 +24,7 @@ from pyarrow import dataset, parquet
 from beam_jobs import score
 from beam_jobs.engines import flink
 from beam_jobs.engines.flink import SessionCluster
-from beam_jobs.run_report import RunReport
+from beam_jobs.publishing.run_report import RunReport
 from tests.benchmarks import inputs
 
 USERS, TITLES, ROW_GROUP = 6_000, 1_664, 250

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 
 from model.cli import InputError
-from model.datasets import read_interactions
-from model.dense_recommender import DenseRecommender
-from model.fitting import Fit, Vocabulary, fit
-from model.hyperparameters import MODELS, Hyperparameters, with_epochs
-from model.interactions import SCHEMA
-from model.quality.metrics import measure_parts
-from model.splits import split_interactions
+from model.data.interactions import SCHEMA
+from model.data.sources import read_interactions
+from model.data.splits import split_interactions
+from model.evaluation.rating_metrics import measure_parts
+from model.rankers.article.training import Fit, Vocabulary, fit
+from model.rankers.settings import MODELS, Hyperparameters, with_epochs
+from model.retrieval.dense_recommender import DenseRecommender
 
 SMALL = Hyperparameters("basic", epochs=2, embedding_dimension=4, hidden_units=(8, 4), batch_size=64)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from model.gate import judge
+from model.artifact.gate import judge
 
 GOOD: dict[str, Any] = {
     "model_version": "relevance-1",

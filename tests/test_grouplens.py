@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from model.cli import InputError
-from model.datasets import read_interactions
-from model.datasets.grouplens import find_release
+from model.data.sources import read_interactions
+from model.data.sources.grouplens import find_release
 
 COMEDY_DRAMA = "0|0|0|0|0|1|0|0|1|0|0|0|0|0|0|0|0|0|0"
 COMEDY_FANTASY = "0|0|0|0|0|1|0|0|0|1|0|0|0|0|0|0|0|0|0"

@@ -6,8 +6,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_jobs.histories import collect_histories, collect_titles, titles_schema
-from beam_jobs.schema import CANDIDATES, USERS
+from beam_jobs.io.schemas import CANDIDATES, USERS
+from beam_jobs.users.watch_history import collect_histories, collect_titles, titles_schema
 
 WORDS = st.text("aBé天", min_size=1, max_size=2)
 ROWS = st.lists(st.tuples(WORDS, WORDS, st.integers(-2, 2)), max_size=30)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.cli import InputError
-from model.interactions import SCHEMA, Interactions, conform, describe, digest
+from model.data.interactions import SCHEMA, Interactions, conform, describe, digest
 
 ROWS = st.lists(
     st.tuples(

@@ -10,7 +10,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from beam_jobs import launch
+from beam_jobs.pipeline import launch
 from model.cli import FlagParser, InputError, RunError
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from beam_jobs import machines
-from beam_jobs.machines import Machine, divide
+from beam_jobs.dataflow import machines
+from beam_jobs.dataflow.machines import Machine, divide
 from model.cli import InputError
 
 GIB = 2**30

@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_jobs.partition import (
+from beam_jobs.pipeline.shuffle import (
     NUMBERS_A_PARTITION,
     ROWS_A_PARTITION,
     hash_partition,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_jobs import parts
-from beam_jobs.parts import divide
+from beam_jobs.scoring import parts
+from beam_jobs.scoring.parts import divide
 from tests import jobs
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from beam_jobs.positions import positions, positions_in_lists
+from beam_jobs.io.lookup import positions, positions_in_lists
 
 AMONG = pa.array(["b", "a", "c", "a"])
 DICTIONARY = pa.dictionary(pa.int32(), pa.string())

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from beam_jobs import prepare, preparing
-from beam_jobs.files import list_files
-from beam_jobs.schema import USERS
-from beam_jobs.tables import read_footer
+from beam_jobs import prepare
+from beam_jobs.io.parquet_files import read_footer
+from beam_jobs.io.schemas import USERS
+from beam_jobs.io.storage import list_files
+from beam_jobs.users import transforms
 from model.cli import InputError, RunError
-from model.datasets import read_interactions
+from model.data.sources import read_interactions
 from tests.object_store import ObjectStore
 
 ROWS = pa.table(
@@ -88,7 +89,7 @@ def test_partitions_row_groups_and_files_change_no_row(tmp_path: Path, monkeypat
     for number in range(4):
         write(tmp_path / "parts" / f"{3 - number}.parquet", ROWS.slice(number * 100, 100), row_group_size=30)
     monkeypatch.setattr(prepare, "partitions_for", lambda *_: 5)
-    monkeypatch.setattr(preparing, "USERS_A_ROW_GROUP", 3)
+    monkeypatch.setattr(transforms, "USERS_A_ROW_GROUP", 3)
     run(tmp_path / "parts" / "*.parquet", tmp_path / "many")
     run(tmp_path / "parts", tmp_path / "again", "--direct_running_mode=multi_threading", "--direct_num_workers=2")
     one, many = outputs(tmp_path / "one"), outputs(tmp_path / "many")

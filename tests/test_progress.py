@@ -2,8 +2,8 @@
 
 import pytest
 
-from beam_jobs import progress
-from beam_jobs.progress import Progress
+from beam_jobs.pipeline import progress
+from beam_jobs.pipeline.progress import Progress
 
 
 def test_a_line_now_and_then(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pyarrow import dataset, parquet
 
-from beam_jobs import audit, files, publish, tables
+from beam_jobs import audit, publish
+from beam_jobs.io import parquet_files, storage
 from model.cli import InputError, RunError
 from tests import staging
 from tests.object_store import ObjectStore
@@ -82,7 +83,7 @@ def remove_part(staged: Staged) -> None:
 
 
 def add_part(staged: Staged) -> None:
-    tables.write_table(parquet.read_table(staged.parts[0]), files.join(staged.partition, "part-r9.parquet"))
+    parquet_files.write_table(parquet.read_table(staged.parts[0]), storage.join(staged.partition, "part-r9.parquet"))
 
 
 def change_report(staged: Staged) -> None:
@@ -134,15 +135,15 @@ def test_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ObjectStore, "objects", {})
     work = "memory://bucket/work"
     former = f"{work}/recommendations/run_date={DATE}/part-r0-0.parquet"
-    tables.write_table(staging.pa.table({"former": [1]}), former)
+    parquet_files.write_table(staging.pa.table({"former": [1]}), former)
     staged = staging.stage(work)
     audit.main(["--staged", staged.folder])
     monkeypatch.setattr(ObjectStore, "fail_on", f"write {work}/recommendations/run_date={DATE}/part-r1-2")
     with pytest.raises(RunError, match="all is as it was"):
         publish.publish(staged.folder, work)
-    assert files.list_files(f"{work}/recommendations/**") == [former]
+    assert storage.list_files(f"{work}/recommendations/**") == [former]
     monkeypatch.setattr(ObjectStore, "fail_on", None)
     partition = publish.publish(staged.folder, work)
-    names = [path.removeprefix(f"{partition}/") for path in files.list_files(f"{work}/recommendations/**")]
+    names = [path.removeprefix(f"{partition}/") for path in storage.list_files(f"{work}/recommendations/**")]
     assert names == ["_run.json", *(path.removeprefix(f"{staged.partition}/") for path in staged.parts)]
-    assert files.list_files(f"{work}/_staging/**") == []
+    assert storage.list_files(f"{work}/_staging/**") == []

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from model.datasets import read_interactions
-from model.fitting import Vocabulary
-from model.hyperparameters import RatingSettings
-from model.interactions import SCHEMA
-from model.rating import RatingFactors, RatingModel, fit_rating, popularity, with_constant
+from model.data.interactions import SCHEMA
+from model.data.sources import read_interactions
+from model.rankers.article.training import Vocabulary
+from model.rankers.rating.factorization import RatingFactors, RatingModel, fit_rating, popularity, with_constant
+from model.rankers.settings import RatingSettings
 
 SMALL = RatingSettings(members=2, factors=3, epochs=60, warm_up=0.4, learning_rate=0.05, batch_size=512)
 BRIEF = RatingSettings(members=2, factors=2, epochs=3, batch_size=256)

@@ -13,9 +13,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import dense_recommender
 from model.contract import SIGNATURES, VECTOR_SIGNATURES
-from model.dense_recommender import DenseRecommender, RankerWeights
+from model.retrieval import dense_recommender
+from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
 from tests import oracle
 
 USERS, TITLES = 7, 11

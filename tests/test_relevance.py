@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.closeness import Closeness
-from model.dot_recommender import Factors
-from model.hyperparameters import RelevanceSettings
-from model.relevance import fit_relevance, histories_of
-from model.side_features import title_features, user_features
+from model.data.side_features import title_features, user_features
+from model.rankers.relevance.next_title import fit_relevance, histories_of
+from model.rankers.relevance.sequential_ease import Closeness
+from model.rankers.settings import RelevanceSettings
+from model.retrieval.dot_product_recommender import Factors
 
 USERS, TITLES, EACH = 240, 40, 12
 SETTINGS = replace(RelevanceSettings(), closeness=(Closeness(dimension=16, l2=5.0),), batch_size=256, epochs=24)

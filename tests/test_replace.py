@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.replace import replace_folders
+from beam_jobs.publishing.replacement import replace_folders
 from model.cli import RunError
 from tests.object_store import ObjectStore
 

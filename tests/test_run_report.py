@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs.run_report import RunReport, find_partition, render
+from beam_jobs.publishing.run_report import RunReport, find_partition, render
 from model.cli import InputError
 
 REPORT = RunReport(

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model.datasets.sample import read_sample
-from model.interactions import SCHEMA, Interactions, conform, digest
+from model.data.interactions import SCHEMA, Interactions, conform, digest
+from model.data.sources.sample import read_sample
 
 DIGEST = "526ef8d71c790693c8c23cdc3674c20b932cc55ae2aa8dc96f2f5201b6fba7b5"
 

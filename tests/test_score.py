@@ -15,8 +15,10 @@ import pytest
 import tensorflow as tf
 from pyarrow import dataset, parquet
 
-from beam_jobs import audit, launch, prepare, publish, ranker, recommendations, score, scoring
-from beam_jobs.schema import RECOMMENDATIONS
+from beam_jobs import audit, prepare, publish, score
+from beam_jobs.io.schemas import RECOMMENDATIONS
+from beam_jobs.pipeline import launch
+from beam_jobs.scoring import loaded_model, recommendations, transforms
 from model import train
 from model.cli import InputError, RunError
 from tests import jobs, oracle
@@ -207,9 +209,9 @@ def test_repeated_and_empty_candidates_are_left_out_and_counted(work: Path, tmp_
 
 def test_the_model_is_loaded_once_a_process(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
-    load = ranker._load
+    load = loaded_model._load
     shutil.copytree(work / "model", tmp_path / "model")  # not loaded by another test
-    monkeypatch.setattr(ranker, "_load", lambda *args: loads.append(args) or load(*args))
+    monkeypatch.setattr(loaded_model, "_load", lambda *args: loads.append(args) or load(*args))
     score.main(command(work, tmp_path, model=tmp_path / "model"))
     assert len(loads) == 1
 
@@ -233,11 +235,11 @@ def test_what_was_published_stays_when_a_run_fails(work: Path, tmp_path: Path, m
         rows, counts = recommend(*args)
         return rows.slice(1), counts
 
-    recommend = scoring.recommend
-    monkeypatch.setattr(scoring, "recommend", lose_a_row)
+    recommend = transforms.recommend
+    monkeypatch.setattr(transforms, "recommend", lose_a_row)
     with pytest.raises(RunError, match="candidates left allow"):
         score.main(command(work, tmp_path))
-    monkeypatch.setattr(scoring, "recommend", lambda *_: 1 / 0)
+    monkeypatch.setattr(transforms, "recommend", lambda *_: 1 / 0)
     with pytest.raises(RunError, match="division by zero"):
         score.main(command(work, tmp_path))
     assert read(tmp_path).equals(before)
@@ -262,7 +264,7 @@ def table(path: Path, **columns: list) -> Path:
 
 def bare_saved_model(path: Path) -> Path:
     """A SavedModel of somebody else's, described as ours are."""
-    from model.saved_model import digests
+    from model.artifact.model_json import digests
 
     module = tf.Module()
     module.answer = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None])])

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import datasets, splits
 from model.cli import FlagParser, InputError
-from model.datasets import read_interactions
-from model.interactions import SCHEMA, Interactions, digest
-from model.splits import Split, split_interactions
+from model.data import sources, splits
+from model.data.interactions import SCHEMA, Interactions, digest
+from model.data.sources import read_interactions
+from model.data.splits import Split, split_interactions
 
 
 @st.composite
@@ -100,10 +100,10 @@ def test_what_cannot_be_split_is_refused(sample: Interactions, settings: dict[st
 def split_by_flags(*flags: str) -> Split:
     parser = FlagParser()
     parser.add_argument("--seed", type=int, default=0)
-    datasets.add_flags(parser)
+    sources.add_flags(parser)
     splits.add_flags(parser)
     args = parser.parse_args(list(flags))
-    return splits.split_from_flags(datasets.read_from_flags(args).table, args)
+    return splits.split_from_flags(sources.read_from_flags(args).table, args)
 
 
 def test_the_flags_take_given_datasets(tmp_path: Path) -> None:

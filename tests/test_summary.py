@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from beam_jobs import summary
-from beam_jobs.schema import RECOMMENDATIONS
+from beam_jobs.io.schemas import RECOMMENDATIONS
 from model.cli import InputError
 from tests import jobs
 

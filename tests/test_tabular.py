@@ -10,9 +10,9 @@ import pytest
 from pyarrow import csv
 
 from model.cli import InputError
-from model.datasets import parquet_files, read_interactions
-from model.datasets.tabular import parse_columns
-from model.interactions import SCHEMA, Interactions
+from model.data.interactions import SCHEMA, Interactions
+from model.data.sources import parquet_files, read_interactions
+from model.data.sources.tabular import parse_columns
 
 HEADER = "user_id,movie_title,user_rating,timestamp\n"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from model.cli import InputError
-from model.datasets import read_interactions, tfds
-from model.interactions import digest
+from model.data.interactions import digest
+from model.data.sources import read_interactions, tfds
 
 NAME = "movielens/100k-ratings"
 

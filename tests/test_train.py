@@ -13,8 +13,8 @@ import pytest
 from pyarrow import parquet
 
 from model import evaluate, train
+from model.artifact.model_json import check_files, digests, read_description
 from model.cli import InputError
-from model.saved_model import check_files, digests, read_description
 from tests.test_fitting import checkerboard
 
 BASIC = ("--model", "basic")
@@ -154,7 +154,7 @@ def test_a_failed_run_leaves_the_former_model(trained: Path, data: Path, monkeyp
     def break_off(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("model.export.export", break_off)
+    monkeypatch.setattr("model.artifact.export.export", break_off)
     with pytest.raises(OSError, match="disk full"):
         train.main(["--dataset", str(data), "--split", "none", "--epochs", "1", "--model_dir", str(trained)])
     assert digests(trained) == before

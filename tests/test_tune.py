@@ -8,8 +8,8 @@ import pytest
 
 from model import tune
 from model.cli import InputError
-from model.interactions import Interactions
-from model.splits import Split, split_interactions
+from model.data.interactions import Interactions
+from model.data.splits import Split, split_interactions
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ import pytest
 import tensorflow as tf
 from pyarrow import parquet
 
-from model import dense_recommender, user_vectors
+from model.artifact import user_vectors
+from model.artifact.model_json import digests, sha256
+from model.artifact.user_vectors import SCHEMA, write_user_vectors
 from model.contract import VECTORS_OF
-from model.dense_recommender import DenseRecommender, RankerWeights
-from model.dot_recommender import DotRecommender, DotWeights
-from model.recommender import Recommender
-from model.saved_model import digests, sha256
-from model.user_vectors import SCHEMA, write_user_vectors
+from model.retrieval import dense_recommender
+from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
+from model.retrieval.dot_product_recommender import DotRecommender, DotWeights
+from model.retrieval.signatures import Recommender
 from tests import oracle
 from tests.test_dot_recommender import random_factors, weights
 

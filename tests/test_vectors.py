@@ -13,12 +13,12 @@ import pytest
 from pyarrow import parquet
 
 from beam_jobs import prepare, score
-from beam_jobs.exported_model import check_model
-from beam_jobs.files import copy_folder, size_below
-from beam_jobs.schema import USERS, USERS_WITH_VECTORS
-from beam_jobs.tables import read_metadata
-from beam_jobs.vectors import VECTORS, as_rows, join_vectors
-from model import user_vectors
+from beam_jobs.io.parquet_files import read_metadata
+from beam_jobs.io.schemas import USERS, USERS_WITH_VECTORS
+from beam_jobs.io.storage import copy_folder, size_below
+from beam_jobs.scoring.exported_model import check_model
+from beam_jobs.users.user_vectors import VECTORS, as_rows, join_vectors
+from model.artifact import user_vectors
 from model.cli import InputError
 from tests import jobs
 from tests.test_prepare import counts

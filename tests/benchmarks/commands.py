@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_jobs.run_report import RunReport
+from beam_jobs.publishing.run_report import RunReport
 from tests.benchmarks.scoring import DATE, Job
 from tests.benchmarks.watched import Watched, watch
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from beam_jobs.parts import LEAST_PARTS
-from beam_jobs.schema import CANDIDATES, USERS
+from beam_jobs.io.schemas import CANDIDATES, USERS
+from beam_jobs.scoring.parts import LEAST_PARTS
 from tests.benchmarks.models import make_model, titles
 from tests.benchmarks.sides import in_new_process
 
@@ -23,12 +23,12 @@ blocks of users are full whatever the size of the table: where slopes are taken,
 
 
 def make_candidates(count: int) -> pa.Table:
-    """`beam_jobs.schema.CANDIDATES`."""
+    """`beam_jobs.io.schemas.CANDIDATES`."""
     return pa.table([titles(count)], schema=CANDIDATES)
 
 
 def make_users(count: int, title_count: int) -> pa.Table:
-    """`beam_jobs.schema.USERS`, each with `SEEN_A_USER` titles seen, some of them repeatedly."""
+    """`beam_jobs.io.schemas.USERS`, each with `SEEN_A_USER` titles seen, some of them repeatedly."""
     return _some_users(0, count, pa.array(titles(title_count)), SEEN_A_USER).cast(USERS)
 
 

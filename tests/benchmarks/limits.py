@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from model.quiet import import_tensorflow
+from model.tensorflow_start import import_tensorflow
 from tests.benchmarks.outcome import Outcome, Table
 from tests.benchmarks.setting import Setting, cores
 from tests.benchmarks.sides import Gate, at_once, in_new_process

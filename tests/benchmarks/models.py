@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.quiet import import_tensorflow
+from model.tensorflow_start import import_tensorflow
 from tests.benchmarks.sides import in_new_process
 
 if TYPE_CHECKING:
-    from model.dense_recommender import RankerWeights
-    from model.recommender import Recommender
-    from model.weights import Weights
+    from model.retrieval.dense_recommender import RankerWeights
+    from model.retrieval.signatures import Recommender
+    from model.retrieval.weights import Weights
 
 FACTORS, RATING_FACTORS = 97, 41
 """Components of the vectors of a relevance ranker, by which it ranks and by which it predicts ratings."""
@@ -41,7 +41,7 @@ def folder_of(make: Callable[..., None], scratch: Path, *sizes: int) -> Path:
 def make_model(scratch: Path, user_count: int, title_count: int) -> None:
     """The article's basic model with random weights in `scratch/model`: the worst case, as bounds prove nothing."""
     import_tensorflow()
-    from model.dense_recommender import DenseRecommender, RankerWeights
+    from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
 
     rng = np.random.default_rng(0)
 
@@ -63,7 +63,7 @@ def make_model(scratch: Path, user_count: int, title_count: int) -> None:
 def make_trained(scratch: Path, user_count: int, title_count: int) -> None:
     """The article's basic model trained on the sample; its users serve in turn for as many as there are to be."""
     import_tensorflow()
-    from model.dense_recommender import DenseRecommender, RankerWeights
+    from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
 
     fitted = _fit()
     titles_embedding = _in_turn(fitted.title_embedding, title_count)
@@ -87,7 +87,7 @@ def make_trained(scratch: Path, user_count: int, title_count: int) -> None:
 def make_dot(scratch: Path, user_count: int, title_count: int) -> None:
     """A relevance ranker of random vectors, `FACTORS` and `RATING_FACTORS` long."""
     import_tensorflow()
-    from model.dot_recommender import DotRecommender, DotWeights, Factors
+    from model.retrieval.dot_product_recommender import DotRecommender, DotWeights, Factors
 
     relevance, rating = (
         Factors(_draw(user_count + 1, size, 0), _draw(title_count + 1, size, 1), np.zeros(title_count + 1, np.float32))
@@ -101,7 +101,7 @@ def make_dot(scratch: Path, user_count: int, title_count: int) -> None:
 def make_vectors(scratch: Path, user_count: int, title_count: int, factors: int) -> None:
     """A ranker by products of random vectors, which are beside it as `users.npy` and `titles.npy` without row 0."""
     import_tensorflow()
-    from model.dot_recommender import DotRecommender, DotWeights, Factors
+    from model.retrieval.dot_product_recommender import DotRecommender, DotWeights, Factors
 
     users, items = _draw(user_count + 1, factors, 0), _draw(title_count + 1, factors, 1)
     both = Factors(users, items, np.zeros(title_count + 1, np.float32))
@@ -114,9 +114,9 @@ def make_vectors(scratch: Path, user_count: int, title_count: int, factors: int)
 
 def _fit() -> RankerWeights:
     """With the settings of `--model basic`, on all interactions of the sample; what it prints goes nowhere."""
-    from model.datasets.sample import read_sample
-    from model.fitting import Vocabulary, fit
-    from model.hyperparameters import MODELS, Hyperparameters
+    from model.data.sources.sample import read_sample
+    from model.rankers.article.training import Vocabulary, fit
+    from model.rankers.settings import MODELS, Hyperparameters
 
     sample, settings = read_sample(), MODELS["basic"]
     assert isinstance(settings, Hyperparameters)
@@ -139,7 +139,7 @@ def _users(count: int) -> list[str]:
 
 
 def _export(recommender: Recommender, kind: str, score_kind: str, weights: Weights, scratch: Path) -> None:
-    from model.export import export, model_version
+    from model.artifact.export import export, model_version
 
     folder = scratch / "model"
     folder.mkdir(parents=True)

@@ -13,8 +13,8 @@ import pyarrow as pa
 from apache_beam.io.parquetio import WriteToParquet
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
 
-from beam_jobs.schema import RECOMMENDATIONS
-from model.quiet import import_tensorflow
+from beam_jobs.io.schemas import RECOMMENDATIONS
+from model.tensorflow_start import import_tensorflow
 
 Pair = tuple[str, str]
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.quiet import import_tensorflow
+from model.tensorflow_start import import_tensorflow
 from tests.benchmarks import inputs, models, one_pair_an_element
 from tests.benchmarks.outcome import Floor, Outcome, Table
 from tests.benchmarks.scoring import Job, time_score

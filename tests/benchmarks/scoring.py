@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from model.quiet import import_tensorflow
+from model.tensorflow_start import import_tensorflow
 from tests.benchmarks import inputs
 from tests.benchmarks.setting import cores
 from tests.benchmarks.sides import Gate
@@ -63,7 +63,7 @@ def kernel_rate(gate: Gate | None, model: Path, users: int, candidates: int, k: 
 
     Calls are made for so many seconds, three at least, after one that is not timed.
     """
-    from beam_jobs.ranker import Ranker
+    from beam_jobs.scoring.loaded_model import Ranker
 
     ranker = Ranker(model, threads=len(cores()))
     ids = ranker.strings(pa.array([f"user {number}" for number in range(users)]))
@@ -82,7 +82,7 @@ def kernel_rate(gate: Gate | None, model: Path, users: int, candidates: int, k: 
 
 def kernel_answers(model: Path, users: int, candidates: int, k: int) -> np.ndarray:
     """`int32[users, k]`, what the kernel finds for the first users."""
-    from beam_jobs.ranker import Ranker
+    from beam_jobs.scoring.loaded_model import Ranker
 
     ranker = Ranker(model, threads=len(cores()))
     ids = ranker.strings(pa.array([f"user {number}" for number in range(users)]))

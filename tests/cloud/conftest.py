@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_jobs import launch, nightly
+from beam_jobs import nightly
+from beam_jobs.pipeline import launch
 from tests import jobs
 from tests.cloud.account import write_account
 from tests.cloud.service import DataflowService, serve

@@ -14,7 +14,8 @@ import pytest
 from google.cloud import dataflow_v1beta3
 from google.protobuf import json_format
 
-from beam_jobs import machines, score
+from beam_jobs import score
+from beam_jobs.dataflow import machines
 from tests.cloud.conftest import TOP, Submit
 from tests.cloud.service import DataflowService
 from tests.cloud.storage import BUCKET

@@ -186,7 +186,7 @@ def test_the_job_alone_as_a_program_publishes_the_same_and_its_workers_have_no_l
     assert rows(tmp_path / "cloud").equals(expected)
 
     script = (
-        "import sys, importlib.util, beam_jobs.score, beam_jobs.prepare, beam_jobs.ranker\n"
+        "import sys, importlib.util, beam_jobs.score, beam_jobs.prepare, beam_jobs.scoring.loaded_model\n"
         f"print([name for name in {UNWANTED} if importlib.util.find_spec(name)])\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('keras', 'tensorflow')])\n"
         "import tensorflow\n"

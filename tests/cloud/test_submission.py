@@ -13,7 +13,6 @@ import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from beam_jobs import files
 from tests import jobs
 from tests.cloud.conftest import RunDataflow, Submit
 from tests.cloud.service import DataflowService, Job
@@ -72,7 +71,7 @@ def test_the_package_is_staged_with_its_digest(
     with tarfile.open(fileobj=io.BytesIO(storage.read(digests["workflow.tar.gz"]))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
         information = archive.extractfile(archive.getnames()[0] + "/PKG-INFO").read().decode()
-    assert {"model/saved_model.py", "beam_jobs/score.py", "beam_jobs/prepare.py"} <= names
+    assert {"model/artifact/model_json.py", "beam_jobs/score.py", "beam_jobs/prepare.py"} <= names
     base = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", information, re.MULTILINE)
     assert sorted(base) == ["apache-beam", "pyarrow", "tensorflow"]
 
@@ -150,7 +149,7 @@ def test_a_dry_run_shows_jobs_and_stages_and_touches_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = storage.list()
-    monkeypatch.setattr(files, "check_writable", None)
+    monkeypatch.setattr(storage, "check_writable", None)
     submit(*inputs, "--dry_run")
     said = capsys.readouterr().out
     assert storage.list() == before

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model.quiet import import_tensorflow
+from model.tensorflow_start import import_tensorflow
 from tests.benchmarks.limits import median_seconds
 
 USERS_A_BLOCK = 512

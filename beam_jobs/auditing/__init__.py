@@ -1,0 +1,1 @@
+"""The rules that published recommendations keep."""

@@ -1,0 +1,1 @@
+"""Submission to Dataflow: flags, machines, package, template, images."""

@@ -1,0 +1,1 @@
+"""Files and tables, on local disks and gs:// alike."""

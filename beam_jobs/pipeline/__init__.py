@@ -1,0 +1,1 @@
+"""What every pipeline needs: options, runner, counters, progress, shuffles."""

@@ -1,0 +1,1 @@
+"""Finished rows into readers' sight."""

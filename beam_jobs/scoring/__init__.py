@@ -1,0 +1,1 @@
+"""From users and candidates to recommendations."""

@@ -1,0 +1,1 @@
+"""From interactions to users with their watch history, and to candidates."""

@@ -1,0 +1,129 @@
+"""Preparing as Beam transforms: tables of interactions to users and their histories, to titles, and to files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.io.parquetio import ReadAllFromParquetBatched
+
+from beam_jobs.io import parquet_files
+from beam_jobs.pipeline import launch
+from beam_jobs.pipeline.shuffle import split_to_shuffle, unpack
+from beam_jobs.users.user_vectors import VECTORS, UserVectors, divide, join_vectors
+from beam_jobs.users.watch_history import collect_histories, collect_titles
+from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
+from model.data.interactions import conform
+
+HISTORY = (USER_ID, MOVIE_TITLE, TIMESTAMP)
+"""The columns that a user's history is made of; no others are shuffled."""
+
+REJECTS = "rejects"
+Rejects = Mapping[str, int]
+"""Rows that cannot be used, by reason."""
+
+READ = "interactions_read"
+"""Counts all rows, those included that cannot be used."""
+
+USERS_A_ROW_GROUP = 8_192
+"""Workers share a users file by its row groups, so these are small: some seconds of scoring each."""
+
+
+@dataclass  # not frozen: Beam sets a label on it
+class ConformInteractions(beam.PTransform):
+    """Tables as the files have them to `model.data.interactions.SCHEMA`; rows that cannot be used are counted."""
+
+    columns: Mapping[str, str]
+
+    def expand(
+        self, read: beam.PCollection[tuple[str, pa.Table]]
+    ) -> tuple[beam.PCollection[pa.Table], beam.PCollection[Rejects]]:
+        """A table for each table, which comes with the path of its file; and the rows left out, by reason."""
+        conformed = read | beam.FlatMapTuple(self._conform).with_outputs(REJECTS, main="tables")
+        return conformed["tables"], conformed[REJECTS]
+
+    def _conform(self, path: str, table: pa.Table) -> Iterator[pa.Table | beam.pvalue.TaggedOutput]:
+        conformed, rejects = conform(table, self.columns, path)
+        launch.count({READ: table.num_rows, **reject_counters(rejects)})
+        yield conformed
+        if rejects:
+            yield beam.pvalue.TaggedOutput(REJECTS, rejects)
+
+
+@dataclass  # not frozen: Beam sets a label on it
+class CollectHistories(beam.PTransform):
+    """Tables of interactions to tables of users. One shuffle, of tables: a user's rows meet in one partition.
+
+    The user's vector, where there are vectors, is one of them.
+    """
+
+    partitions: int
+    vectors: UserVectors | None
+
+    def expand(self, interactions: beam.PCollection[pa.Table]) -> beam.PCollection[tuple[int, pa.Table]]:
+        """To `beam_jobs.io.schemas.USERS` or `USERS_WITH_VECTORS`; a partition's users in one table, sorted by id."""
+        tables = interactions | "Keep history" >> beam.Map(pa.Table.select, HISTORY).with_output_types(pa.Table)
+        version = None
+        if self.vectors:
+            vectors = (
+                interactions.pipeline
+                | "List vectors files" >> beam.Create(self.vectors.paths)
+                | "Read vectors" >> ReadAllFromParquetBatched(columns=VECTORS.names)
+            )
+            tables = (tables, vectors) | "With vectors" >> beam.Flatten()
+            version = self.vectors.model_version
+        return (
+            tables
+            | "Split by user" >> beam.FlatMap(split_to_shuffle, self.partitions).with_output_types(tuple[int, bytes])
+            | "Meet by user" >> beam.GroupByKey()
+            | "Collect" >> beam.FlatMapTuple(_users, version).with_output_types(tuple[int, pa.Table])
+        )
+
+
+@dataclass  # not frozen: Beam sets a label on it
+class CollectTitles(beam.PTransform):
+    """Tables of interactions to one table of the titles in them, reduced on every worker before they meet."""
+
+    schema: pa.Schema
+
+    def expand(self, interactions: beam.PCollection[pa.Table]) -> beam.PCollection[pa.Table]:
+        """To one table of `schema`, sorted by title."""
+        return interactions | beam.CombineGlobally(collect_titles, self.schema).with_output_types(pa.Table)
+
+
+@dataclass  # not frozen: Beam sets a label on it
+class WriteUsers(beam.PTransform):
+    """A file for a partition, whatever workers there are: so the files are the same, and a retry writes one anew."""
+
+    prefix: str
+    partitions: int
+
+    def expand(self, histories: beam.PCollection[tuple[int, pa.Table]]) -> beam.PCollection[str]:
+        """The path of each file, once it is written."""
+        return histories | beam.MapTuple(self._write)
+
+    def _write(self, partition: int, users: pa.Table) -> str:
+        launch.count({"users": users.num_rows})
+        path = f"{self.prefix}-{partition:05}-of-{self.partitions:05}.parquet"
+        parquet_files.write_table(users, path, USERS_A_ROW_GROUP)
+        return path
+
+
+def reject_counters(rejects: Mapping[str, int]) -> dict[str, int]:
+    """Rows that cannot be used, by the name of their counter."""
+    return {f"interactions_rejected_{reason.replace(' ', '_')}": rows for reason, rows in rejects.items()}
+
+
+def _users(partition: int, packed: Iterable[bytes], version: str | None = None) -> Iterator[tuple[int, pa.Table]]:
+    """A partition's users; with `version` also their vectors, of the model of that version, are among the parts."""
+    histories, vectors = divide(unpack(packed))
+    given = 0
+    if histories:
+        users = collect_histories(pa.concat_tables(histories))
+        if version:
+            users, given = join_vectors(users, vectors, version)
+        yield partition, users
+    if version:
+        launch.count({"users_with_vector": given, "vectors_unused": vectors.num_rows - given})

@@ -1,0 +1,1 @@
+"""The folder of an exported model: written, described, judged and loaded."""

@@ -1,0 +1,1 @@
+"""What models learn from: interactions, where they come from, and how they are split."""

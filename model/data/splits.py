@@ -1,0 +1,154 @@
+"""Ways to set interactions aside, so that a model is measured on what it was not trained on."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from model.cli import InputError
+from model.contract import TIMESTAMP, USER_ID
+from model.data.interactions import SCHEMA, row_hashes
+from model.data.sources import parse_columns, read_interactions
+
+NAMES = ("time", "cutoff", "random", "last_n", "given", "none")
+CUTS = (0.6, 0.8)
+"""Where validation and test begin, as shares: of the range of timestamps for `time`, of the rows for `random`."""
+
+TRAIN, VALIDATION, TEST = range(3)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Interactions in three parts, each in the order of the table they come from; any part may be empty."""
+
+    name: str
+    train: pa.Table
+    validation: pa.Table
+    test: pa.Table
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What else decided the split, for the record that is kept with a model."""
+
+    @property
+    def parts(self) -> dict[str, pa.Table]:
+        """The parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def described(self) -> pa.Table:
+        """The rows of all parts, train first, with every column that any of them has."""
+        return pa.concat_tables(self.parts.values(), promote_options="default")
+
+    def everything(self) -> pa.Table:
+        """The rows of all parts, train first, the columns of `model.data.interactions.SCHEMA` alone."""
+        return pa.concat_tables([part.select(SCHEMA.names) for part in self.parts.values()])
+
+
+def split_interactions(
+    table: pa.Table,
+    name: str,
+    *,
+    seed: int = 0,
+    last_n: int = 5,
+    validation: pa.Table | None = None,
+    test: pa.Table | None = None,
+) -> Split:
+    """Put every row of a table of interactions into exactly one part.
+
+    Args:
+      table: of `model.data.interactions.SCHEMA`, at least one row.
+      name: `time` cuts the range of timestamps at 60% and 80%, a row at a cut in the earlier part, as the article has
+        it. `cutoff` has the same test part and trains on everything before it, as a model does that is made anew
+        every night; settings are to be chosen elsewhere, as there is no validation part. `random` draws 60%, 20% and
+        20% of the rows by `seed`; the same rows in another order are split the same. `last_n` sets each user's last
+        rows aside as the test part, of those of one second the last in the table; there is no validation part. `given`
+        takes `validation` and `test` as they are and the table as the train part. `none` has all in the train part.
+      seed: for `random`.
+      last_n: for `last_n`, how many rows a user, at least 1.
+      validation: for `given`.
+      test: for `given`.
+
+    Raises:
+      InputError: there is no such split, `last_n` is less than 1, or `given` is given nothing.
+    """
+    none = table.slice(0, 0)
+    if name == "time":
+        return _divide(name, table, _part_by_time(table), {})
+    if name == "cutoff":
+        return _divide(name, table, np.where(_part_by_time(table) == TEST, TEST, TRAIN), {})
+    if name == "random":
+        return _divide(name, table, _part_at_random(table, seed), {"seed": seed})
+    if name == "last_n":
+        return _divide(name, table, _part_by_last(table, last_n), {"last_n": last_n})
+    if name == "none":
+        return Split(name, table, none, none)
+    if name == "given":
+        if validation is None and test is None:
+            raise InputError("--split given: needs --validation_dataset or --test_dataset or both")
+        return Split(name, table, none if validation is None else validation, none if test is None else test)
+    raise InputError(f"--split {name}: no such split; give one of {', '.join(NAMES)}")
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how to split."""
+    parser.add_argument(
+        "--split", choices=NAMES, help="how interactions are set aside for measuring; the default depends on the model"
+    )
+    parser.add_argument("--last_n", type=int, default=5, help="a user's interactions set aside by --split last_n")
+    parser.add_argument("--validation_dataset", help="for --split given, what to validate on, as --dataset takes it")
+    parser.add_argument("--test_dataset", help="for --split given, what to test on, as --dataset takes it")
+
+
+def split_from_flags(table: pa.Table, args: argparse.Namespace, default: str = "time") -> Split:
+    """Split as the flags of `add_flags`, of `model.data.sources.add_flags`, and `--seed` say; else the `default` way.
+
+    Raises:
+      InputError: the flags contradict each other, or a given dataset cannot be read.
+    """
+    name = args.split or default
+    given = {"validation": args.validation_dataset, "test": args.test_dataset}
+    given = {part: dataset for part, dataset in given.items() if dataset}
+    if name != "given":
+        for part in given:
+            raise InputError(f"--{part}_dataset goes with --split given, not with --split {name}; leave one out")
+        return split_interactions(table, name, seed=args.seed, last_n=args.last_n)
+    columns = parse_columns(args.columns)
+    read = {part: read_interactions(dataset, columns, args.tfds_data_dir) for part, dataset in given.items()}
+    split = split_interactions(table, "given", **{part: interactions.table for part, interactions in read.items()})
+    for part, interactions in read.items():
+        split.settings[part] = {"dataset": interactions.source, "rejects": interactions.rejects}
+    return split
+
+
+def _divide(name: str, table: pa.Table, part: np.ndarray, settings: dict[str, Any]) -> Split:
+    """`part` is `int[rows]`, of `TRAIN`, `VALIDATION` and `TEST`."""
+    train, validation, test = (table.filter(pa.array(part == number)) for number in (TRAIN, VALIDATION, TEST))
+    return Split(name, train, validation, test, settings)
+
+
+def _part_by_time(table: pa.Table) -> np.ndarray:
+    times = table[TIMESTAMP].to_numpy()
+    first, last = times.min(), times.max()
+    return np.searchsorted([first + share * (last - first) for share in CUTS], times, side="left")
+
+
+def _part_at_random(table: pa.Table, seed: int) -> np.ndarray:
+    # Rows are drawn by their content, so that the order of the source does not matter.
+    place = np.empty(table.num_rows, np.int64)
+    place[np.argsort(row_hashes(table, salt=seed), kind="stable")] = np.arange(table.num_rows)
+    return np.searchsorted([round(share * table.num_rows) for share in CUTS], place, side="right")
+
+
+def _part_by_last(table: pa.Table, last_n: int) -> np.ndarray:
+    if last_n < 1:
+        raise InputError(f"--last_n {last_n}: give a whole number from 1")
+    users = pc.index_in(table[USER_ID], value_set=pc.unique(table[USER_ID])).to_numpy()
+    # The sort is stable: interactions of one second stay in the table's order.
+    order = np.lexsort((table[TIMESTAMP].to_numpy(), users))
+    ends = np.cumsum(np.bincount(users))[users[order]]
+    part = np.full(table.num_rows, TRAIN)
+    part[order[np.arange(table.num_rows) >= ends - last_n]] = TEST
+    return part

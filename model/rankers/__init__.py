@@ -1,0 +1,1 @@
+"""What learns: each kind of model, its settings and its training."""

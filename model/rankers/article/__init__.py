@@ -1,0 +1,1 @@
+"""The article's ranker: two embeddings and three dense layers."""

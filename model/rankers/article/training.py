@@ -1,0 +1,119 @@
+"""Fit a ranking model to interactions, the same weights for the same rows, settings and seed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+
+from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
+from model.data.training_examples import learning_order, on_disk
+from model.rankers.article.network import RankingModel
+from model.rankers.settings import Hyperparameters
+from model.retrieval.dense_recommender import RankerWeights
+
+EVALUATION_BATCH = 4_096
+SHUFFLE_SEED_OFFSET = 1
+"""Keeps the order of rows and the initial weights from being drawn from one stream."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Every user and title that the model has an embedding row for, sorted by their UTF-8 bytes."""
+
+    users: Sequence[str]
+    titles: Sequence[str]
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Vocabulary:
+        """The users and titles of `table`, whatever part of a split a row is in, as the article has it."""
+        return cls(_distinct(table[USER_ID]), _distinct(table[MOVIE_TITLE]))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The outcome of `fit`."""
+
+    weights: RankerWeights
+    history: dict[str, list[float]]
+    """By name of the metric, a value an epoch."""
+    parameters: int
+    """Trainable."""
+
+
+def fit(
+    train: pa.Table,
+    validation: pa.Table,
+    vocabulary: Vocabulary,
+    settings: Hyperparameters,
+    seed: int,
+    tensorboard: Path,
+) -> Fit:
+    """Fit a `RankingModel` to `train`, and report its error on `validation` after every epoch where that has rows.
+
+    Rows are put in an order that depends on nothing but themselves and then shuffled by `seed`, so two sources that
+    hold the same interactions in another order give the same weights.
+    """
+    tf.keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    model = RankingModel(vocabulary.users, vocabulary.titles, settings)
+    model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
+    order = learning_order(train, seed + SHUFFLE_SEED_OFFSET)
+    with on_disk(_features(train), order) as examples, on_disk(_features(validation)) as held_out:
+        history = model.fit(
+            examples.batches(settings.batch_size),
+            validation_data=held_out.batches(EVALUATION_BATCH) if held_out.rows else None,
+            epochs=settings.epochs,
+            # A bar that redraws itself is unreadable in a log, which gets a line an epoch.
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False)],
+        )
+    return Fit(
+        weights=_weights(model, vocabulary, train),
+        history={name: [float(value) for value in values] for name, values in history.history.items()},
+        parameters=sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),
+    )
+
+
+def _weights(model: RankingModel, vocabulary: Vocabulary, train: pa.Table) -> RankerWeights:
+    """The arrays of a fitted model.
+
+    The article never trains the embedding row of unknown users or titles. Here it is the mean of the trained rows,
+    because a user about whom nothing is known should be served as the average user rather than by chance.
+    """
+    known = _trained_rows(vocabulary.users, train[USER_ID])
+    (user_embedding,) = model.user_tower.get_weights()[-1:]
+    (title_embedding,) = model.title_tower.get_weights()[-1:]
+    user_embedding[0] = user_embedding[known].mean(axis=0)
+    title_embedding[0] = title_embedding[_trained_rows(vocabulary.titles, train[MOVIE_TITLE])].mean(axis=0)
+    dense = model.head.get_weights()
+    return RankerWeights(
+        user_ids=vocabulary.users,
+        movie_titles=vocabulary.titles,
+        user_embedding=user_embedding,
+        title_embedding=title_embedding,
+        kernels=dense[0::2],
+        biases=dense[1::2],
+        known=known,
+    )
+
+
+def _trained_rows(words: Sequence[str], column: pa.ChunkedArray) -> np.ndarray:
+    """`bool[len(words) + 1]`: whether a row of the embedding, 0 for unknown words, has a word of `column`."""
+    return np.concatenate(
+        [[False], pc.is_in(pa.array(words, pa.string()), value_set=pc.unique(column)).to_numpy(False)]
+    )
+
+
+def _features(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return {name: table[name] for name in (USER_ID, MOVIE_TITLE, USER_RATING)}
+
+
+def _distinct(column: pa.ChunkedArray) -> list[str]:
+    return pc.unique(column).sort().to_pylist()

@@ -1,0 +1,1 @@
+"""The rating model: variational matrix factorization on side features."""

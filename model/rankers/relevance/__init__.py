@@ -1,0 +1,1 @@
+"""The relevance model: what a user will watch next."""

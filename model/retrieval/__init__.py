@@ -1,0 +1,1 @@
+"""What answers: the exported signatures, and the exact top-N behind them."""
