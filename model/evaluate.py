@@ -20,8 +20,8 @@ from model.data.interactions import digest
 from model.evaluation.baselines import Baselines, fit_baselines
 from model.evaluation.ranking_evaluation import evaluate_ranking
 from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
-from model.evaluation.rating_metrics import render
 from model.evaluation.report import render_ranking, render_ratings
+from model.metrics.rating import render
 from model.tensorflow_start import import_tensorflow
 
 

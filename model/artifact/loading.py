@@ -11,8 +11,8 @@ import pyarrow as pa
 import tensorflow as tf
 
 from model.contract import MOVIE_TITLE, RECOMMEND_SIGNATURE, SERVING_SIGNATURE, USER_ID, USER_RATING
-from model.evaluation.rating_metrics import Predictor
 from model.evaluation.top_n import Recommend
+from model.metrics.rating import Predictor
 
 Signature = Callable[..., Mapping[str, Any]]
 

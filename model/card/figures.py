@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
 from model.data.splits import Split
 from model.evaluation.held_out import HeldOut
-from model.evaluation.rating_metrics import Predictor, predict_rows
 from model.evaluation.top_n import Recommend
+from model.metrics.rating import Predictor, predict_rows
 
 USERS_DRAWN = 1_000
 """Whose recommendations the distribution of predicted ratings is taken from."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from model.data.splits import Split
 from model.evaluation.held_out import HeldOut
-from model.evaluation.ranking_metrics import (
+from model.evaluation.top_n import Recommend
+from model.metrics.ranking import (
     CONFIDENCE,
     RESAMPLES,
     Interval,
@@ -23,7 +24,6 @@ from model.evaluation.ranking_metrics import (
     novelty,
     resample_means,
 )
-from model.evaluation.top_n import Recommend
 
 MODEL = "model"
 """The name in a report of what is measured; the others are baselines."""

@@ -14,7 +14,7 @@ from model.contract import USER_ID, USER_RATING
 from model.data.splits import Split
 from model.evaluation.ranking_evaluation import MODEL
 from model.evaluation.rating_baselines import BIASES, GLOBAL_MEAN, Biases, GlobalMean
-from model.evaluation.rating_metrics import Metrics, Predictor, errors, measure_parts, predict_rows
+from model.metrics.rating import Metrics, Predictor, errors, measure_parts, predict_rows
 
 LABELS = {GLOBAL_MEAN: "global mean", BIASES: "user and item biases"}
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from model.evaluation import baselines, rating_evaluation
 from model.evaluation.ranking_evaluation import MODEL, RankingReport, Segment
-from model.evaluation.ranking_metrics import Interval
 from model.evaluation.rating_evaluation import RatingReport
-from model.evaluation.rating_metrics import Metrics
+from model.metrics.ranking import Interval
+from model.metrics.rating import Metrics
 
 LABELS = {MODEL: MODEL, **rating_evaluation.LABELS, **baselines.LABELS}
 RATING_LABELS = {**LABELS, **rating_evaluation.LABELS}

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.evaluation.ranking_metrics import measure_users
+from model.metrics.ranking import measure_users
 
 OVERSAMPLING, POWER_ITERATIONS = 16, 6
 INVERTED_AT_ONCE = 2_048

@@ -15,8 +15,8 @@ from model.data.splits import Split, split_interactions
 from model.evaluation import baselines
 from model.evaluation.interaction_matrix import InteractionMatrix, Ragged, distinct
 from model.evaluation.rating_baselines import Biases, GlobalMean
-from model.evaluation.rating_metrics import measure_parts
 from model.evaluation.top_n import Recommend, best_of_order, best_unseen
+from model.metrics.rating import measure_parts
 from tests import oracle
 from tests.model.rankers.article.test_training import checkerboard
 
