@@ -43,13 +43,13 @@ class SystemReport:
     coverage: float
     """The same as a share of the catalogue."""
     novelty: float | None
-    """In bits, see `ranking_metrics.novelty`."""
+    """In bits, see `model.metrics.ranking.novelty`."""
     popularity: float | None
     """Mean popularity percentile of what is recommended, from 0 to 1."""
     popularity_bias: float | None
     """The same less that of what users have in training: above 0, hits are recommended more than they are watched."""
     exposure: list[float]
-    """See `ranking_metrics.exposure_curve`."""
+    """See `model.metrics.ranking.exposure_curve`."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def test_what_cannot_be_split_is_refused(sample: Interactions, settings: dict[st
 
 
 def split_by_flags(*flags: str) -> Split:
-    parser = FlagParser()
+    parser = FlagParser(prog="test")
     parser.add_argument("--seed", type=int, default=0)
     sources.add_flags(parser)
     splits.add_flags(parser)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.evaluation import ranking_metrics as metrics
+from model.metrics import ranking as metrics
 
 TITLES = 12
 

@@ -65,7 +65,7 @@ def test_parquet_files_are_none_for_movielens(movielens_dir: Path) -> None:
 
 
 def test_the_flags_read_the_sample_by_default(sample: Interactions) -> None:
-    parser = FlagParser()
+    parser = FlagParser(prog="test")
     sources.add_flags(parser)
     interactions = sources.read_from_flags(parser.parse_args([]))
     assert interactions.table.equals(sample.table)
