@@ -98,7 +98,7 @@ def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
 
 
 def _configure_logging(argv: Sequence[str]) -> None:
-    """Let our own lines through to the terminal, and only warnings of libraries, unless `--log_level` says otherwise."""
+    """Show our own lines and only the warnings of libraries, unless `--log_level` says otherwise."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--log_level", default="info")
     try:
