@@ -84,9 +84,10 @@ module() {
 # Flags that go to the last stage, looked at by its own parser and Beam's.
 check_score_flags() {
   PYTHONPATH=$top "$venv/bin/python" -c '
-from beam_jobs import launch, score
+from beam_jobs import score
+from beam_jobs.pipeline.options import parse_flags
 from model.cli import run
-run(lambda argv: launch.parse(score.build_parser(), argv))' "$@"
+run(lambda argv: parse_flags(score.build_parser(), argv))' "$@"
 }
 
 # Start an engine in the background and read the Beam flags of jobs for it into engine_flags.

@@ -31,7 +31,9 @@ from beam_jobs.auditing.rules import (
 from beam_jobs.io import parquet_files, storage
 from beam_jobs.io.lookup import array, positions
 from beam_jobs.io.schemas import CANDIDATES, ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
-from beam_jobs.pipeline import launch
+from beam_jobs.pipeline import execution
+from beam_jobs.pipeline.options import parse_flags
+from beam_jobs.pipeline.parallelism import threads_a_process, users_a_batch
 from beam_jobs.pipeline.shuffle import split_to_shuffle, unpack
 from beam_jobs.publishing.run_report import FILE, RunReport, candidates_file, find_partition
 from model.cli import FlagParser, InputError, RunError, run
@@ -94,7 +96,7 @@ def find_violations(
     """Check the recommendations and users that `pairs` name, in processes of so many threads: one `Findings`."""
     rules = Rules(report.top_n, report.exclude_seen, report.min_score, report.model_version)
     partitions = max(1, -(-report.counters.get("users_read", 0) // IDS_A_PARTITION))
-    users = launch.users_a_batch(report.top_n, threads)
+    users = users_a_batch(report.top_n, threads)
     checks = FindViolations(rules, candidates_file(staged), partitions, users)
     return pairs | "Find violations" >> checks
 
@@ -119,7 +121,7 @@ def audit(staged: str, options: PipelineOptions, users: str | None = None) -> No
     row_files = describe_rows(staged, partition)
     findings = storage.join(staged, FINDINGS_FILE)
     pairs = pair_files(report, partition, users_files, groups)
-    launch.run(audit_pipeline(report, staged, pairs, findings, options))
+    execution.run(audit_pipeline(report, staged, pairs, findings, options))
     conclude(staged, report, row_files, sum(map(sum, groups)), storage.read_json(findings, "--staged"))
 
 
@@ -156,7 +158,7 @@ def audit_pipeline(
             report,
             staged,
             pipeline | "List files" >> beam.Create(pairs) | beam.Reshuffle(),
-            launch.threads_a_process(options),
+            threads_a_process(options),
         )
         | "As JSON" >> beam.Map(json.dumps)
         | "Write findings" >> beam.io.WriteToText(findings, num_shards=1, shard_name_template="")
@@ -223,7 +225,7 @@ def build_parser() -> FlagParser:
 
 def main(argv: Sequence[str]) -> None:
     """Audit, and say that it passed."""
-    args, options = launch.parse(build_parser(), argv)
+    args, options = parse_flags(build_parser(), argv)
     audit(args.staged, options, args.users)
     print(f"passed: {args.staged}")
 

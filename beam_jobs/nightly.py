@@ -27,7 +27,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_jobs import prepare, score
 from beam_jobs.dataflow import cloud_flags, flex_template, machines, package, preflight, preview
 from beam_jobs.io import storage
-from beam_jobs.pipeline import launch
+from beam_jobs.pipeline import execution
+from beam_jobs.pipeline.options import add_no_wait, add_run_date, parse_flags
+from beam_jobs.pipeline.run_date import parse_run_date
 from beam_jobs.scoring.exported_model import check_model
 from model.cli import FlagParser, InputError, run
 from model.contract import USER_VECTORS_FOLDER
@@ -46,7 +48,7 @@ class Job:
 
     def parse(self) -> tuple[argparse.Namespace, PipelineOptions]:
         """As the job itself parses them. Raises InputError."""
-        return launch.parse(self.module.build_parser(), self.flags)
+        return parse_flags(self.module.build_parser(), self.flags)
 
     def __str__(self) -> str:
         lines = [f"python -m {self.module.__name__}", *map(shlex.quote, self.flags)]
@@ -64,12 +66,12 @@ def build_parser() -> FlagParser:
     parser.add_argument("--candidates", help="glob of the candidates table's Parquet files, instead of --dataset")
     parser.add_argument("--output", required=True, help="gs:// folder that gets recommendations/run_date=YYYY-MM-DD")
     parser.add_argument("--top_n", type=int, default=20, help="recommendations a user, at least 1")
-    launch.add_run_date(parser)
+    add_run_date(parser)
     cloud_flags.add_flags(parser)
     parser.add_argument("--setup_file", help="setup.py of the package that workers install; that of this checkout")
     parser.add_argument("--flex_template", metavar="GS_PATH", help="score by this Flex template")
     parser.add_argument("--dry_run", action="store_true", help="check, and show what would be submitted; write nothing")
-    launch.add_no_wait(parser)
+    add_no_wait(parser)
     return parser
 
 
@@ -81,7 +83,7 @@ def plan(args: argparse.Namespace, further: Sequence[str]) -> list[Job]:
     """
     machine = cloud_flags.check(args)
     _check_inputs(args)
-    run_date = launch.parse_run_date(args.run_date)
+    run_date = parse_run_date(args.run_date)
     cloud = ["--runner=DataflowRunner", *cloud_flags.to_beam(args, machine)]
     if _packages_travel(args):
         cloud.append(f"--setup_file={args.setup_file or package.SETUP_FILE}")
@@ -154,7 +156,7 @@ def submit(args: argparse.Namespace, jobs: Sequence[Job], further: Sequence[str]
         if args.flex_template:
             _, options = job.parse()
             start = partial(flex_template.launch, _template_request(args, job, further), options)
-            launch.follow(start, options, wait=not args.no_wait)
+            execution.follow(start, options, wait=not args.no_wait)
         else:
             job.module.main(job.flags)
 
@@ -187,7 +189,7 @@ def main(argv: Sequence[str]) -> None:
     try:
         submit(args, jobs, further)
     finally:
-        for submitted in launch.submitted:
+        for submitted in execution.submitted:
             print(f"job       {submitted.name}: {submitted.job_id}\n          {submitted.page}", flush=True)
 
 

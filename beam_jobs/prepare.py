@@ -15,7 +15,9 @@ from apache_beam.io.parquetio import ReadAllFromParquetBatched
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs.io import parquet_files, storage
-from beam_jobs.pipeline import launch
+from beam_jobs.pipeline import execution
+from beam_jobs.pipeline.counters import count
+from beam_jobs.pipeline.options import add_no_wait, parse_flags
 from beam_jobs.pipeline.shuffle import partitions_for
 from beam_jobs.publishing.replacement import replace_folders
 from beam_jobs.publishing.run_report import render
@@ -49,7 +51,7 @@ def build_parser() -> FlagParser:
         metavar="MODEL",
         help="folder of a model whose users' vectors lie beside it: add them to users/",
     )
-    launch.add_no_wait(parser)
+    add_no_wait(parser)
     return parser
 
 
@@ -69,7 +71,9 @@ def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int
     staged = storage.join(args.output, "_staging", f"prepare-{run_id}")
     try:
         source = open_source(args, storage.join(staged, "interactions"))
-        counters = launch.run(prepare_pipeline(source, vectors, args, staged, run_id, options), wait=not args.no_wait)
+        counters = execution.run(
+            prepare_pipeline(source, vectors, args, staged, run_id, options), wait=not args.no_wait
+        )
     except BaseException:
         storage.delete_staged(staged)
         raise
@@ -117,14 +121,14 @@ def prepare_pipeline(
 
 def main(argv: Sequence[str]) -> None:
     """Prepare, and say what came out."""
-    args, options = launch.parse(build_parser(), argv)
+    args, options = parse_flags(build_parser(), argv)
     counters = prepare(args, options)
     print("submitted; when it is done:" if counters is None else f"{render(counters)}\nwritten:", end=" ")
     print(f"{storage.join(args.output, 'users')} and {storage.join(args.output, 'candidates')}")
 
 
 def _write_titles(titles: pa.Table, path: str) -> str:
-    launch.count({"titles": titles.num_rows})
+    count({"titles": titles.num_rows})
     parquet_files.write_table(titles, path)
     return path
 

@@ -22,7 +22,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_jobs import audit, publish
 from beam_jobs.io import parquet_files, storage
 from beam_jobs.io.schemas import USERS, USERS_WITH_VECTORS
-from beam_jobs.pipeline import launch
+from beam_jobs.pipeline import execution
+from beam_jobs.pipeline.options import add_no_wait, add_run_date, parse_flags
+from beam_jobs.pipeline.parallelism import threads_a_process
+from beam_jobs.pipeline.run_date import parse_run_date
 from beam_jobs.publishing.run_report import RunReport, candidates_file, render
 from beam_jobs.scoring.candidates import read_candidates
 from beam_jobs.scoring.exported_model import ExportedModel, check_model
@@ -44,7 +47,7 @@ def build_parser() -> FlagParser:
     parser.add_argument("--candidates", required=True, help="glob of the candidates table's Parquet files")
     parser.add_argument("--output", required=True, help="folder that gets recommendations/run_date=YYYY-MM-DD")
     parser.add_argument("--top_n", type=int, default=20, help="recommendations a user, at least 1")
-    launch.add_run_date(parser)
+    add_run_date(parser)
     parser.add_argument(
         "--exclude_seen", action="store_true", default=True, help="leave out the titles that a user has seen"
     )
@@ -53,7 +56,7 @@ def build_parser() -> FlagParser:
     parser.add_argument("--min_score", type=float, help="leave out recommendations that score less")
     parser.add_argument("--allow_unblessed", action="store_true", help="take a model that the gate did not pass")
     parser.add_argument("--stage_only", action="store_true", help="stop before the audit; nothing becomes visible")
-    launch.add_no_wait(parser)
+    add_no_wait(parser)
     return parser
 
 
@@ -67,7 +70,7 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
         raise InputError(f"--top_n is {args.top_n}; give a whole number of at least 1")
     if args.min_score is not None and not math.isfinite(args.min_score):
         raise InputError(f"--min_score is {args.min_score}; give a finite number")
-    run_date = launch.parse_run_date(args.run_date)
+    run_date = parse_run_date(args.run_date)
     users_files = storage.match(args.users, "--users")
     for path in users_files:
         parquet_files.check_schema(path, USERS, "--users")
@@ -106,7 +109,7 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
         with_vectors=with_vectors,
         selection=Selection(args.top_n, args.exclude_seen, args.min_score),
         output=args.output,
-        threads=launch.threads_a_process(options),
+        threads=threads_a_process(options),
         stage_only=args.stage_only,
     )
 
@@ -157,7 +160,7 @@ def score(plan: Plan, options: PipelineOptions, wait: bool = True) -> RunReport 
     """
     parquet_files.write_table(plan.candidates.table, candidates_file(plan.staged))
     try:
-        if launch.run(score_pipeline(plan, options), wait) is None:
+        if execution.run(score_pipeline(plan, options), wait) is None:
             return None
     except BaseException:
         storage.delete_staged(plan.staged)
@@ -187,7 +190,7 @@ def score_pipeline(plan: Plan, options: PipelineOptions) -> beam.Pipeline:
 
 def main(argv: Sequence[str]) -> None:
     """Check everything, then score, audit and publish, and say what came out."""
-    args, options = launch.parse(build_parser(), argv)
+    args, options = parse_flags(build_parser(), argv)
     plan = check(args, options)
     report = score(plan, options, wait=not args.no_wait)
     if report is None:

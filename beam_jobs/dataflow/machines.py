@@ -19,7 +19,7 @@ THREADS = 2
 """Bundles that a process works on at a time: one is scored while another is read or written. More of them would hold
 a block of scores each and wait for the same core."""
 ONE_PROCESS = "no_use_multiple_sdk_containers"
-"""The experiment by which a machine runs one process, which gets all cores (`beam_jobs.pipeline.launch`)."""
+"""The experiment by which a machine runs one process, which gets all cores (`beam_jobs.pipeline.parallelism`)."""
 
 _GIB_A_CORE = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}
 _OF_FAMILY = {

@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs import prepare, score
 from beam_jobs.io.schemas import CANDIDATES
-from beam_jobs.pipeline import launch
+from beam_jobs.pipeline.parallelism import threads_a_process
 from beam_jobs.publishing.run_report import RunReport
 from beam_jobs.scoring.candidates import CandidateList
 from beam_jobs.scoring.recommendations import Selection
@@ -55,7 +55,7 @@ def score_stages(args: argparse.Namespace, options: PipelineOptions) -> list[str
         with_vectors=False,
         selection=Selection(args.top_n, args.exclude_seen, args.min_score),
         output=args.output,
-        threads=launch.threads_a_process(options),
+        threads=threads_a_process(options),
         stage_only=args.stage_only,
     )
     return _labels(score.score_pipeline(plan, options))

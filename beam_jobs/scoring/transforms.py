@@ -14,7 +14,9 @@ from apache_beam.metrics.metric import Metrics
 from beam_jobs import audit, publish
 from beam_jobs.io import parquet_files, storage
 from beam_jobs.io.schemas import CANDIDATES, ENCODED_RECOMMENDATIONS, USERS, USERS_WITH_VECTORS
-from beam_jobs.pipeline import launch, progress
+from beam_jobs.pipeline import progress
+from beam_jobs.pipeline.counters import NAMESPACE, add_counts, count
+from beam_jobs.pipeline.parallelism import users_a_batch
 from beam_jobs.publishing.run_report import RunReport, candidates_file
 from beam_jobs.scoring.candidates import CandidateList
 from beam_jobs.scoring.loaded_model import open_ranker
@@ -78,9 +80,9 @@ class _RankPart(beam.DoFn):
         self._ranker = open_ranker(self._model, self._threads, self._report.model_version)
         table = parquet_files.read_table(candidates_file(self._staged), CANDIDATES, "--candidates")
         self._candidates = Candidates(table[MOVIE_TITLE].combine_chunks(), self._ranker)
-        self._users_a_batch = launch.users_a_batch(self._selection.top_n, self._threads)
+        self._users_a_batch = users_a_batch(self._selection.top_n, self._threads)
         self._progress = progress.of_run(self._report.run_id, self._report.counters["users_read"])
-        self._milliseconds = Metrics.distribution(launch.NAMESPACE, "recommend_call-msec")
+        self._milliseconds = Metrics.distribution(NAMESPACE, "recommend_call-msec")
         self._calls = Calls(self._called)
 
     def _called(self, users: int, pairs: int, seconds: float) -> None:
@@ -97,7 +99,7 @@ class _RankPart(beam.DoFn):
             storage.join(self._staged, "attempts"),
             searched=SEARCHED,
         )
-        launch.count(counts)
+        count(counts)
         yield {"part": part, "file": file, "counts": counts, "began": began}
 
     def _recommendations(self, part: Part, counts: dict[str, int]) -> Iterator[pa.Table]:
@@ -107,7 +109,7 @@ class _RankPart(beam.DoFn):
         )
         for users in batches:
             rows, more = recommend(users, self._ranker, self._candidates, self._selection, self._calls)
-            launch.add_counts(counts, more)
+            add_counts(counts, more)
             yield rows
 
 
@@ -146,7 +148,7 @@ def _report(_: None, report: RunReport, staged: str, scored: Sequence[Scored]) -
     counters = {name: count for name, count in report.counters.items() if name.startswith("candidates")}
     counts: dict[str, int] = {}
     for part in scored:
-        launch.add_counts(counts, part["counts"])
+        add_counts(counts, part["counts"])
     seconds = time.time() - min(part["began"] for part in scored)
     complete = replace(
         report,

@@ -10,7 +10,7 @@ import pyarrow as pa
 from apache_beam.io.parquetio import ReadAllFromParquetBatched
 
 from beam_jobs.io import parquet_files
-from beam_jobs.pipeline import launch
+from beam_jobs.pipeline.counters import count
 from beam_jobs.pipeline.shuffle import split_to_shuffle, unpack
 from beam_jobs.users.user_vectors import VECTORS, UserVectors, divide, join_vectors
 from beam_jobs.users.watch_history import collect_histories, collect_titles
@@ -46,7 +46,7 @@ class ConformInteractions(beam.PTransform):
 
     def _conform(self, path: str, table: pa.Table) -> Iterator[pa.Table | beam.pvalue.TaggedOutput]:
         conformed, rejects = conform(table, self.columns, path)
-        launch.count({READ: table.num_rows, **reject_counters(rejects)})
+        count({READ: table.num_rows, **reject_counters(rejects)})
         yield conformed
         if rejects:
             yield beam.pvalue.TaggedOutput(REJECTS, rejects)
@@ -105,7 +105,7 @@ class WriteUsers(beam.PTransform):
         return histories | beam.MapTuple(self._write)
 
     def _write(self, partition: int, users: pa.Table) -> str:
-        launch.count({"users": users.num_rows})
+        count({"users": users.num_rows})
         path = f"{self.prefix}-{partition:05}-of-{self.partitions:05}.parquet"
         parquet_files.write_table(users, path, USERS_A_ROW_GROUP)
         return path
@@ -126,4 +126,4 @@ def _users(partition: int, packed: Iterable[bytes], version: str | None = None) 
             users, given = join_vectors(users, vectors, version)
         yield partition, users
     if version:
-        launch.count({"users_with_vector": given, "vectors_unused": vectors.num_rows - given})
+        count({"users_with_vector": given, "vectors_unused": vectors.num_rows - given})

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from beam_jobs import audit
 from beam_jobs.io import parquet_files, storage
 from beam_jobs.io.schemas import USERS
-from beam_jobs.pipeline import launch
+from beam_jobs.pipeline import parallelism
 from model.cli import InputError, RunError
 from tests import staging
 from tests.object_store import ObjectStore
@@ -55,7 +55,7 @@ def test_partitions_change_nothing(staged: Staged, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("users", [1, 3, 8])
 def test_the_size_of_batches_changes_nothing(staged: Staged, monkeypatch: pytest.MonkeyPatch, users: int) -> None:
-    monkeypatch.setattr(launch, "USERS_A_BATCH", (1, users))
+    monkeypatch.setattr(parallelism, "USERS_A_BATCH", (1, users))
     run(staged)
     assert passed(staged)
     change("movie_title", 80, "title 29")(staged)

@@ -17,7 +17,7 @@ from pyarrow import dataset, parquet
 
 from beam_jobs import audit, prepare, publish, score
 from beam_jobs.io.schemas import RECOMMENDATIONS
-from beam_jobs.pipeline import launch
+from beam_jobs.pipeline import parallelism
 from beam_jobs.scoring import loaded_model, recommendations, transforms
 from model import train
 from model.cli import InputError, RunError
@@ -154,7 +154,7 @@ def test_every_way_to_run_it_gives_the_same_rows(
 ) -> None:
     score.main(command(work, tmp_path / "one"))
     jobs.write_users(tmp_path / "users.parquet", jobs.some_users(), row_group_size=9)
-    monkeypatch.setattr(launch, "USERS_A_BATCH", (1, workers + 3))
+    monkeypatch.setattr(parallelism, "USERS_A_BATCH", (1, workers + 3))
     monkeypatch.setattr(recommendations, "FIRST_CALL", workers)
     other = command(work, tmp_path / "two", users=tmp_path / "users.parquet")
     score.main([*other, "--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"])

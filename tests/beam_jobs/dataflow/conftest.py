@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from beam_jobs import nightly
-from beam_jobs.pipeline import launch
+from beam_jobs.pipeline import execution
 from tests import jobs
 from tests.beam_jobs.dataflow.account import write_account
 from tests.beam_jobs.dataflow.service import DataflowService, serve
@@ -83,7 +83,7 @@ def submit(environment: dict[str, str], service: DataflowService, monkeypatch: p
     """What the script runs, in this process, where TensorFlow is loaded once for all tests; raises what it exits by."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(launch, "submitted", [])
+    monkeypatch.setattr(execution, "submitted", [])
     return lambda *flags: nightly.main([*flags, f"--dataflow_endpoint={service.address}"])
 
 

@@ -1,0 +1,101 @@
+"""The flags of a job: its own, and Beam's options made of all the others."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import io
+import os
+from collections.abc import Sequence
+
+from apache_beam.internal.gcp import auth
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.runners.runner import create_runner
+
+from beam_jobs.pipeline.parallelism import IN_PROCESS_RUNNER, threads_a_process, use_all_cores
+from model.cli import FlagParser, InputError
+
+_IN_PROCESS_NAMES = {"", "direct", "directrunner", "switchingdirectrunner", "fnapi", "fnapirunner"}
+_DATAFLOW_NAMES = {"dataflow", "dataflowrunner"}
+
+
+def add_no_wait(parser: argparse.ArgumentParser) -> None:
+    """Add `--no_wait`."""
+    parser.add_argument("--no_wait", action="store_true", help="end when the job is submitted; it goes on by itself")
+
+
+def add_run_date(parser: argparse.ArgumentParser) -> None:
+    """Add `--run_date`."""
+    parser.add_argument("--run_date", help="YYYY-MM-DD, the partition that is written; today in UTC by default")
+
+
+def parse_flags(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
+    """The job's own flags, and Beam's options made of all the others.
+
+    Raises:
+      InputError: a flag is wrong, or known neither to the job nor to Beam.
+    """
+    args, rest = parser.parse_known_args(argv)
+    complaints = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            options = PipelineOptions(rest)
+            standard = options.view_as(StandardOptions)
+            runner = (standard.runner or "").lower()
+            # A portable runner may take options that Beam's Python side has never heard of.
+            if runner in _IN_PROCESS_NAMES | _DATAFLOW_NAMES:
+                options.get_all_options(
+                    add_extra_args_fn=lambda beam_parser: _refuse_unknown(rest, beam_parser, parser)
+                )
+    except SystemExit:
+        # Beam's parser prints and exits; the last thing it says is what is wrong.
+        complaint = complaints.getvalue().strip().rpartition("error: ")[2]
+        raise InputError(f"{complaint}; see {parser.prog} --help") from None
+    if runner in _IN_PROCESS_NAMES:
+        standard.runner = IN_PROCESS_RUNNER
+        if not any(word.startswith("--direct_") for word in rest):
+            use_all_cores(options)
+        if threads_a_process(options) == 1:
+            # Read by the C library when a worker process starts. What one arena of memory has free, the threads that
+            # carry data cannot use of another, so that with more of them a worker grows by what it has carried.
+            os.environ.setdefault("MALLOC_ARENA_MAX", "1")
+    _connect(options)
+    _check_runner(options)
+    return args, options
+
+
+def _connect(options: PipelineOptions) -> None:
+    """Tell Beam's filesystems the options, which else they learn from the first pipeline, after all checks.
+
+    Beam's client of gs:// passes over `--no_auth` and looks for credentials for half a minute (`internal.gcp.auth`),
+    unless that believes to have looked already.
+    """
+    FileSystems.set_options(options)
+    if options.view_as(GoogleCloudOptions).no_auth:
+        auth._Credentials._credentials_init = True
+
+
+def _refuse_unknown(rest: Sequence[str], beam_parser: argparse.ArgumentParser, ours: FlagParser) -> None:
+    """Raises InputError for a word that is left of `rest` when Beam's parser has taken what it knows."""
+    _, unknown = beam_parser.parse_known_args(rest)
+    if not unknown:
+        return
+    word = unknown[0].partition("=")[0]
+    known = [flag for parser in (ours, beam_parser) for action in parser._actions for flag in action.option_strings]
+    close = difflib.get_close_matches(word, known, 1)
+    meant = f"; did you mean {close[0]}?" if close else f"; see {ours.prog} --help"
+    raise InputError(f"{word} is a flag of neither this job nor Beam{meant}")
+
+
+def _check_runner(options: PipelineOptions) -> None:
+    """Raises InputError for what `beam.Pipeline` would refuse later: no such runner, or not the options it needs."""
+    name = options.view_as(StandardOptions).runner
+    try:
+        complaints = PipelineOptionsValidator(options, create_runner(name)).validate()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"--runner {name}: {error}") from None
+    if complaints:
+        raise InputError(f"--runner {name}: {' '.join(complaint.strip() for complaint in complaints)}")
