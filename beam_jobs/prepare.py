@@ -34,8 +34,8 @@ from beam_jobs.users.transforms import (
 from beam_jobs.users.user_vectors import UserVectors, find_vectors
 from beam_jobs.users.watch_history import titles_schema
 from model.cli import FlagParser, InputError, run
-from model.data import sources
 from model.data.interactions import add_rejects
+from model.dataset_flags import add_dataset_flags
 
 TABLES = ("users", "candidates")
 """The folders that are written."""
@@ -44,7 +44,7 @@ TABLES = ("users", "candidates")
 def build_parser() -> FlagParser:
     """The flags of this command; what it does not know goes to Beam."""
     parser = FlagParser(prog="python -m beam_jobs.prepare", description="Turn interactions into users and candidates.")
-    sources.add_flags(parser)
+    add_dataset_flags(parser)
     parser.add_argument("--output", required=True, help="folder that gets users/ and candidates/, local or gs://")
     parser.add_argument(
         "--with_vectors",

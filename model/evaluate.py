@@ -15,8 +15,8 @@ from model.card.figures import card_data
 from model.card.model_card import write_card
 from model.cli import FlagParser, InputError, run
 from model.contract import TRAINING_FOLDER
-from model.data import sources, splits
 from model.data.interactions import digest
+from model.dataset_flags import add_dataset_flags, add_split_flags, read_dataset, split_dataset
 from model.evaluation.baselines import Baselines, fit_baselines
 from model.evaluation.ranking_evaluation import evaluate_ranking
 from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
@@ -36,8 +36,8 @@ def build_parser() -> FlagParser:
     parser.add_argument("--no_baselines", action="store_true", help="measure the model alone")
     parser.add_argument("--max_users", type=int, help="measure lists of so many users, drawn at random; default all")
     parser.add_argument("--card", type=Path, metavar="FILE.html", help="write a model card, a page to read")
-    sources.add_flags(parser)
-    splits.add_flags(parser)
+    add_dataset_flags(parser)
+    add_split_flags(parser)
     return parser
 
 
@@ -52,9 +52,9 @@ def main(argv: Sequence[str]) -> None:
             "evaluate one of `python -m model.train --user_vectors inside`"
         )
     check_files(args.model_dir, description["files"])
-    interactions = sources.read_from_flags(args)
+    interactions = read_dataset(args)
     # What training measured on is measured again, unless flags say otherwise.
-    split = splits.split_from_flags(interactions.table, args, description.get("split", {}).get("name", "time"))
+    split = split_dataset(interactions.table, args, description.get("split", {}).get("name", "time"))
 
     # TensorFlow takes seconds to import: a mistake in the flags or the data is told before that.
     import_tensorflow()

@@ -19,8 +19,9 @@ from model.card.figures import card_data
 from model.card.model_card import write_card
 from model.cli import FlagParser, InputError, run
 from model.contract import CARD_FILE, TRAINING_FOLDER
-from model.data import sources, splits
 from model.data.interactions import Interactions, describe, digest
+from model.data.splits import Split
+from model.dataset_flags import add_dataset_flags, add_split_flags, read_dataset, split_dataset
 from model.evaluation.baselines import fit_baselines
 from model.evaluation.ranking_evaluation import evaluate_ranking
 from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
@@ -55,8 +56,8 @@ def build_parser() -> FlagParser:
         default="inside",
         help="whether the model holds its users' vectors, or they lie beside it for `beam_jobs.prepare --with_vectors`",
     )
-    sources.add_flags(parser)
-    splits.add_flags(parser)
+    add_dataset_flags(parser)
+    add_split_flags(parser)
     return parser
 
 
@@ -64,9 +65,9 @@ def main(argv: Sequence[str]) -> None:
     """Read, split, fit, measure, perhaps fit to everything, judge, export."""
     args = build_parser().parse_args(argv)
     settings = with_epochs(MODELS[args.model], args.epochs)
-    interactions = sources.read_from_flags(args)
+    interactions = read_dataset(args)
     print(describe(interactions))
-    split = splits.split_from_flags(interactions.table, args, default=DEFAULT_SPLITS[args.model])
+    split = split_dataset(interactions.table, args, default=DEFAULT_SPLITS[args.model])
     if not split.train.num_rows:
         raise InputError(f"--split {split.name}: leaves no rows to train on; use more data, --split random or none")
     former = former_description(args.model_dir)
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
     import_tensorflow()
     from model.artifact.export import export, model_version, replacing
     from model.artifact.user_vectors import write_user_vectors
-    from model.rankers.article.training import Vocabulary
+    from model.data.vocabulary import Vocabulary
     from model.rankers.registry import fit_kind
 
     everything, described = split.everything(), split.described()
@@ -121,7 +122,7 @@ def main(argv: Sequence[str]) -> None:
     print(f"{description['model_version']} is in {args.model_dir}, with {CARD_FILE} to read")
 
 
-def _measure(trained: Trained, split: splits.Split, seed: int) -> dict[str, Any]:
+def _measure(trained: Trained, split: Split, seed: int) -> dict[str, Any]:
     """Errors and lists of a model, beside baselines, on the parts of a split; printed, and for `model.json`."""
     from model.artifact.loading import recommender
 
@@ -144,7 +145,7 @@ def _measure(trained: Trained, split: splits.Split, seed: int) -> dict[str, Any]
 
 
 def _provenance(
-    args: argparse.Namespace, interactions: Interactions, split: splits.Split, trained_on: pa.Table
+    args: argparse.Namespace, interactions: Interactions, split: Split, trained_on: pa.Table
 ) -> dict[str, Any]:
     """What `model.json` says of the data, its split, the seed and the libraries."""
     return {

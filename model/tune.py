@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from model.cli import FlagParser, InputError, run
-from model.data import sources, splits
 from model.data.splits import Split
+from model.dataset_flags import add_dataset_flags, add_split_flags, read_dataset, split_dataset
 from model.rankers.relevance.sequential_ease import Closeness, foretell
 from model.rankers.settings import DEFAULT_SPLITS, RatingSettings
 from model.tensorflow_start import import_tensorflow
@@ -60,7 +60,7 @@ class Trial:
 
 def validation_rmse(settings: RatingSettings, split: Split, seed: int) -> float:
     """Of ratings, after the last epoch."""
-    from model.rankers.article.training import Vocabulary
+    from model.data.vocabulary import Vocabulary
     from model.rankers.rating.factorization import fit_rating
 
     vocabulary = Vocabulary.of(pa.concat_tables([split.train, split.validation]))
@@ -79,7 +79,7 @@ def unforetold(settings: Closeness, split: Split, seed: int) -> float:
 
 
 def _words(table: pa.Table) -> tuple[list[str], list[str]]:
-    from model.rankers.article.training import Vocabulary
+    from model.data.vocabulary import Vocabulary
 
     vocabulary = Vocabulary.of(table)
     return list(vocabulary.users), list(vocabulary.titles)
@@ -164,8 +164,8 @@ def build_parser() -> FlagParser:
     parser.add_argument("--trials", type=int, default=12, help="how many settings to try beside the defaults")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds to fit each with")
     parser.add_argument("--seed", type=int, default=0, help="the first of them, of a random split and of the search")
-    sources.add_flags(parser)
-    splits.add_flags(parser)
+    add_dataset_flags(parser)
+    add_split_flags(parser)
     return parser
 
 
@@ -175,7 +175,7 @@ def main(argv: Sequence[str]) -> None:
     for name in ("trials", "seeds"):
         if getattr(args, name) < 1:
             raise InputError(f"--{name} {getattr(args, name)}: give a whole number from 1")
-    split = splits.split_from_flags(sources.read_from_flags(args).table, args, DEFAULT_SPLITS[args.kind])
+    split = split_dataset(read_dataset(args).table, args, DEFAULT_SPLITS[args.kind])
     # The ranker by relevance is measured on the end of each history in the train part.
     if not split.train.num_rows or (args.kind == "rating" and not split.validation.num_rows):
         raise InputError(f"--split {split.name} leaves train or validation without rows; give another, such as random")

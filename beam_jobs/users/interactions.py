@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from beam_jobs.io import parquet_files, storage
 from model.cli import InputError
-from model.data import sources
 from model.data.interactions import conform
+from model.data.sources import parquet_files as parquet_files_of
+from model.dataset_flags import about_dataset, read_columns, read_dataset
 
 ROWS_A_GROUP = 1 << 17
 
@@ -36,11 +37,12 @@ def open_source(args: argparse.Namespace, folder: str) -> Source:
     Raises:
       InputError: the dataset cannot be used.
     """
-    columns = sources.parse_columns(args.columns)
-    paths = sources.parquet_files(args.dataset)
+    columns = read_columns(args)
+    with about_dataset():
+        paths = parquet_files_of(args.dataset)
     if paths:
         return _check_parquet(args.dataset, paths, columns)
-    interactions = sources.read_from_flags(args)
+    interactions = read_dataset(args)
     path = storage.join(folder, "part.parquet")
     parquet_files.write_table(interactions.table, path, ROWS_A_GROUP)
     rows, schema = interactions.table.num_rows, interactions.table.schema
@@ -50,9 +52,11 @@ def open_source(args: argparse.Namespace, folder: str) -> Source:
 def _check_parquet(dataset: str, paths: Sequence[str], columns: Mapping[str, str]) -> Source:
     """Raises InputError: a file is not Parquet, lacks a column, or has other columns than the first; or no rows."""
     footers = [parquet_files.read_footer(path, "--dataset") for path in paths]
-    schemas = [
-        conform(found.empty_table(), columns, path)[0].schema for path, (found, _) in zip(paths, footers, strict=True)
-    ]
+    with about_dataset():
+        schemas = [
+            conform(found.empty_table(), columns, path)[0].schema
+            for path, (found, _) in zip(paths, footers, strict=True)
+        ]
     kinds = [set(zip(schema.names, schema.types, strict=True)) for schema in schemas]
     for path, found in zip(paths, kinds, strict=True):
         if differing := {name for name, _ in found ^ kinds[0]}:

@@ -42,6 +42,18 @@ NO_RATING = "rating not finite"
 NO_TIMESTAMP = "no timestamp"
 
 
+class ColumnError(InputError):
+    """A column is missing or of the wrong type; another one may be meant."""
+
+    def __init__(self, message: str, column: str) -> None:
+        """`column` is our name for it."""
+        super().__init__(message, column)
+        self.column = column
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @dataclass(frozen=True)
 class Interactions:
     """Rows that can be used, in the order of their source, and the count of those that cannot."""
@@ -154,10 +166,10 @@ def _cast(table: pa.Table, ours: str, theirs: str, where: str) -> pa.ChunkedArra
                 return _seconds(column.cast(kind))
             return column.cast(kind).cast(target, safe=ours != USER_RATING)
     except pa.ArrowInvalid as error:
-        raise InputError(f"{where}: column {theirs!r} cannot be read as {ours}: {error}") from None
-    raise InputError(
-        f"{where}: column {theirs!r} is {kind}, but {ours} must be {_WANTED[ours]}; "
-        f"convert it, or name another with --columns {ours}=.."
+        raise InputError(f"{where}: column {theirs!r} cannot be read as {ours}: {error}; write it again") from None
+    raise ColumnError(
+        f"{where}: column {theirs!r} is {kind}, but {ours} must be {_WANTED[ours]}; convert it, or name another column",
+        ours,
     )
 
 
@@ -165,9 +177,8 @@ def _column(table: pa.Table, ours: str, theirs: str, where: str) -> pa.ChunkedAr
     count = table.column_names.count(theirs)
     if count != 1:
         what = "more than one column" if count else "no column"
-        raise InputError(
-            f"{where}: has {what} {theirs!r}, only {', '.join(table.column_names)}; "
-            f"name the right one with --columns {ours}=.."
+        raise ColumnError(
+            f"{where}: has {what} {theirs!r}, only {', '.join(table.column_names)}; name the column of {ours}", ours
         )
     return table[theirs]
 

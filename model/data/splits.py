@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +11,7 @@ import pyarrow.compute as pc
 
 from model.cli import InputError
 from model.contract import TIMESTAMP, USER_ID
-from model.data.interactions import SCHEMA, row_hashes
-from model.data.sources import parse_columns, read_interactions
+from model.data.interactions import SCHEMA, Interactions, row_hashes
 
 NAMES = ("time", "cutoff", "random", "last_n", "given", "none")
 CUTS = (0.6, 0.8)
@@ -53,8 +51,8 @@ def split_interactions(
     *,
     seed: int = 0,
     last_n: int = 5,
-    validation: pa.Table | None = None,
-    test: pa.Table | None = None,
+    validation: Interactions | None = None,
+    test: Interactions | None = None,
 ) -> Split:
     """Put every row of a table of interactions into exactly one part.
 
@@ -76,54 +74,25 @@ def split_interactions(
     """
     none = table.slice(0, 0)
     if name == "time":
-        return _divide(name, table, _part_by_time(table), {})
+        return _split_by(name, table, _part_by_time(table), {})
     if name == "cutoff":
-        return _divide(name, table, np.where(_part_by_time(table) == TEST, TEST, TRAIN), {})
+        return _split_by(name, table, np.where(_part_by_time(table) == TEST, TEST, TRAIN), {})
     if name == "random":
-        return _divide(name, table, _part_at_random(table, seed), {"seed": seed})
+        return _split_by(name, table, _part_at_random(table, seed), {"seed": seed})
     if name == "last_n":
-        return _divide(name, table, _part_by_last(table, last_n), {"last_n": last_n})
+        return _split_by(name, table, _part_by_last(table, last_n), {"last_n": last_n})
     if name == "none":
         return Split(name, table, none, none)
     if name == "given":
         if validation is None and test is None:
-            raise InputError("--split given: needs --validation_dataset or --test_dataset or both")
-        return Split(name, table, none if validation is None else validation, none if test is None else test)
-    raise InputError(f"--split {name}: no such split; give one of {', '.join(NAMES)}")
+            raise InputError("given: needs interactions to validate on, to test on, or both")
+        given = {"validation": validation, "test": test}
+        settings = {part: {"dataset": found.source, "rejects": found.rejects} for part, found in given.items() if found}
+        return Split(name, table, *(found.table if found else none for found in given.values()), settings)
+    raise InputError(f"{name}: no such split; give one of {', '.join(NAMES)}")
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how to split."""
-    parser.add_argument(
-        "--split", choices=NAMES, help="how interactions are set aside for measuring; the default depends on the model"
-    )
-    parser.add_argument("--last_n", type=int, default=5, help="a user's interactions set aside by --split last_n")
-    parser.add_argument("--validation_dataset", help="for --split given, what to validate on, as --dataset takes it")
-    parser.add_argument("--test_dataset", help="for --split given, what to test on, as --dataset takes it")
-
-
-def split_from_flags(table: pa.Table, args: argparse.Namespace, default: str = "time") -> Split:
-    """Split as the flags of `add_flags`, of `model.data.sources.add_flags`, and `--seed` say; else the `default` way.
-
-    Raises:
-      InputError: the flags contradict each other, or a given dataset cannot be read.
-    """
-    name = args.split or default
-    given = {"validation": args.validation_dataset, "test": args.test_dataset}
-    given = {part: dataset for part, dataset in given.items() if dataset}
-    if name != "given":
-        for part in given:
-            raise InputError(f"--{part}_dataset goes with --split given, not with --split {name}; leave one out")
-        return split_interactions(table, name, seed=args.seed, last_n=args.last_n)
-    columns = parse_columns(args.columns)
-    read = {part: read_interactions(dataset, columns, args.tfds_data_dir) for part, dataset in given.items()}
-    split = split_interactions(table, "given", **{part: interactions.table for part, interactions in read.items()})
-    for part, interactions in read.items():
-        split.settings[part] = {"dataset": interactions.source, "rejects": interactions.rejects}
-    return split
-
-
-def _divide(name: str, table: pa.Table, part: np.ndarray, settings: dict[str, Any]) -> Split:
+def _split_by(name: str, table: pa.Table, part: np.ndarray, settings: dict[str, Any]) -> Split:
     """`part` is `int[rows]`, of `TRAIN`, `VALIDATION` and `TEST`."""
     train, validation, test = (table.filter(pa.array(part == number)) for number in (TRAIN, VALIDATION, TEST))
     return Split(name, train, validation, test, settings)
@@ -144,7 +113,7 @@ def _part_at_random(table: pa.Table, seed: int) -> np.ndarray:
 
 def _part_by_last(table: pa.Table, last_n: int) -> np.ndarray:
     if last_n < 1:
-        raise InputError(f"--last_n {last_n}: give a whole number from 1")
+        raise InputError(f"last_n: cannot set aside {last_n} rows of each user; give a whole number of at least 1")
     users = pc.index_in(table[USER_ID], value_set=pc.unique(table[USER_ID])).to_numpy()
     # The sort is stable: interactions of one second stay in the table's order.
     order = np.lexsort((table[TIMESTAMP].to_numpy(), users))

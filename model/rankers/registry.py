@@ -11,7 +11,8 @@ import pyarrow as pa
 import tensorflow as tf
 
 from model.data.side_features import title_features, user_features
-from model.rankers.article.training import Vocabulary, fit
+from model.data.vocabulary import Vocabulary
+from model.rankers.article.training import fit
 from model.rankers.rating.factorization import RatingFactors, fit_rating
 from model.rankers.relevance.next_title import fit_relevance, histories_of
 from model.rankers.settings import Hyperparameters, RatingSettings, RelevanceSettings, Settings

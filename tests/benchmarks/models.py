@@ -115,7 +115,8 @@ def make_vectors(scratch: Path, user_count: int, title_count: int, factors: int)
 def _fit() -> RankerWeights:
     """With the settings of `--model basic`, on all interactions of the sample; what it prints goes nowhere."""
     from model.data.sources.sample import read_sample
-    from model.rankers.article.training import Vocabulary, fit
+    from model.data.vocabulary import Vocabulary
+    from model.rankers.article.training import fit
     from model.rankers.settings import MODELS, Hyperparameters
 
     sample, settings = read_sample(), MODELS["basic"]

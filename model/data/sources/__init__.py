@@ -1,8 +1,7 @@
-"""Every source of interactions, by what `--dataset` is given."""
+"""Reads interactions from any source, by its name or path."""
 
 from __future__ import annotations
 
-import argparse
 import difflib
 from collections.abc import Mapping
 
@@ -15,32 +14,10 @@ from model.data.sources import grouplens, tabular, tfds
 from model.data.sources.sample import read_sample
 from model.data.sources.tabular import parse_columns
 
+__all__ = ["SAMPLE", "parquet_files", "parse_columns", "read_interactions"]
+
 SAMPLE = "sample"
 """The name of the dataset that needs neither files nor a network."""
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say what to read."""
-    parser.add_argument(
-        "--dataset",
-        default=SAMPLE,
-        help="sample, movielens/100k-ratings or another TFDS name, a MovieLens folder or zip, or Parquet or CSV files "
-        "by path, folder or glob; local or gs://",
-    )
-    parser.add_argument(
-        "--columns",
-        default="",
-        metavar="OURS=THEIRS,..",
-        help="names of columns in Parquet or CSV files where they differ, as user_id=uid,movie_title=film",
-    )
-    parser.add_argument(
-        "--tfds_data_dir", help="where TFDS prepares datasets; by default TFDS_DATA_DIR or ~/tensorflow_datasets"
-    )
-
-
-def read_from_flags(args: argparse.Namespace) -> Interactions:
-    """`read_interactions` of what the flags of `add_flags` say."""
-    return read_interactions(args.dataset, parse_columns(args.columns), args.tfds_data_dir)
 
 
 def read_interactions(
@@ -50,20 +27,20 @@ def read_interactions(
 
     Args:
       dataset: `sample`, one of `tfds.NAMES`, or a path, folder or glob.
-      columns: our names to those of Parquet or CSV files, where they differ.
-      tfds_data_dir: where TensorFlow Datasets has, or will put, what it prepares.
+      columns: our names to those in Parquet or CSV files, where they differ.
+      tfds_data_dir: where TensorFlow Datasets (TFDS) prepares datasets.
 
     Raises:
       InputError: there is no such dataset, it cannot be read, or no row of it can be used.
     """
     columns = columns or {}
     if columns and (dataset == SAMPLE or dataset in tfds.NAMES):
-        raise InputError(f"--columns is for Parquet and CSV files, not for --dataset {dataset}; leave it out")
+        raise _cannot_rename(dataset)
     table, rejects = _read(dataset, columns, tfds_data_dir)
     if not table.num_rows:
         reasons = ", ".join(f"{count:,} with {reason}" for reason, count in rejects.items())
         what = f"none of its rows can be used ({reasons})" if reasons else "it has no rows"
-        raise InputError(f"--dataset {dataset}: {what}; give one that has interactions")
+        raise InputError(f"{dataset}: {what}; give one that has interactions")
     return Interactions(table, dataset, rejects)
 
 
@@ -90,22 +67,28 @@ def _read(dataset: str, columns: Mapping[str, str], tfds_data_dir: str | None) -
     _check_there(dataset)
     release = grouplens.find_release(dataset)
     if release and columns:
-        raise InputError(f"--columns is for Parquet and CSV files, and {dataset} is a MovieLens dataset; leave it out")
+        raise _cannot_rename(dataset)
     if release:
         return conform(grouplens.read_release(release), {}, dataset)
     return tabular.read_files(tabular.find_files(dataset), columns)
 
 
+def _cannot_rename(dataset: str) -> InputError:
+    return InputError(
+        f"{dataset}: its columns have fixed names; leave `columns` out, which is for Parquet and CSV files"
+    )
+
+
 def _check_there(dataset: str) -> None:
-    """Raises: InputError: `dataset` is no path; the message says what it may have been meant to be."""
+    """Raises: InputError: nothing is at the path `dataset`. The message suggests what the user may have meant."""
     if storage.exists(dataset) or storage.expand(dataset):
         return
     if storage.has_wildcards(dataset):
-        raise InputError(f"--dataset {dataset}: no file matches; check the path")
+        raise InputError(f"{dataset}: no file matches; check the path")
     names = [SAMPLE, *tfds.NAMES]
     close = difflib.get_close_matches(dataset, names, n=1, cutoff=0.7)
     meant = f"; did you mean {close[0]}" if close else ""
     raise InputError(
-        f"--dataset {dataset}: no such dataset, file or folder{meant}; accepted are {', '.join(names)}, "
+        f"{dataset}: no such dataset, file or folder{meant}; accepted are {', '.join(names)}, "
         "a MovieLens folder or zip, and Parquet or CSV files by path, folder or glob"
     )

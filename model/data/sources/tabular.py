@@ -28,12 +28,12 @@ def find_files(dataset: str) -> list[str]:
     if not storage.is_folder(dataset):
         files = storage.expand(dataset)
         if not files:
-            raise InputError(f"--dataset {dataset}: no such file, and no file matches it; check the path")
+            raise InputError(f"{dataset}: no such file, and no file matches it; check the path")
         return files
     files = storage.list_files(dataset, PARQUET_SUFFIXES) or storage.list_files(dataset, CSV_SUFFIXES)
     if not files:
         raise InputError(
-            f"--dataset {dataset}: the folder holds no MovieLens dataset (u.data, ratings.dat or ratings.csv among its "
+            f"{dataset}: the folder holds no MovieLens dataset (u.data, ratings.dat or ratings.csv among its "
             "files), no .parquet and no .csv; name another folder or a file"
         )
     return files
@@ -146,10 +146,10 @@ def parse_columns(text: str) -> dict[str, str]:
     for pair in text.split(",") if text.strip() else []:
         ours, _, theirs = (part.strip() for part in pair.partition("="))
         if not (ours and theirs):
-            raise InputError(f"--columns {text}: {pair!r} is not OURS=THEIRS; write user_id=uid,movie_title=film")
+            raise InputError(f"{text}: {pair!r} is not OURS=THEIRS; write user_id=uid,movie_title=film")
         if ours not in ours_known:
-            raise InputError(f"--columns {text}: {ours!r} is none of ours; they are {', '.join(ours_known)}")
+            raise InputError(f"{text}: {ours!r} is none of ours; they are {', '.join(ours_known)}")
         if ours in columns:
-            raise InputError(f"--columns {text}: {ours!r} is named twice; leave one out")
+            raise InputError(f"{text}: {ours!r} is named twice; leave one out")
         columns[ours] = theirs
     return columns

@@ -28,6 +28,10 @@ PROBE_SECONDS = 7.0
 BATCH_ROWS = 1 << 14
 
 
+class DataDirError(InputError):
+    """The dataset is not usable in this folder of prepared datasets; another folder may have it."""
+
+
 def read_tfds(name: str, data_dir: str | None = None) -> pa.Table:
     """A dataset as TFDS has it, genres by their names; downloaded and prepared first where it is not yet.
 
@@ -59,9 +63,9 @@ def read_tfds(name: str, data_dir: str | None = None) -> pa.Table:
         # From its folder: neither the network nor the script that TFDS has for this dataset is needed.
         return _read(tfds.builder_from_directory(prepared))
     except Exception as error:
-        raise InputError(
+        raise DataDirError(
             f"{prepared}: cannot be read as a TFDS dataset ({first_line(error)}); "
-            "delete that folder and prepare it again, or name another with --tfds_data_dir"
+            "delete that folder and prepare it again, or name another folder of prepared datasets"
         ) from None
 
 
@@ -75,10 +79,10 @@ def _version(folder: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", PurePosixPath(folder).name)]
 
 
-def _not_available(name: str, data_dir: str, reason: str) -> InputError:
-    return InputError(
-        f"--dataset {name}: not prepared in {data_dir} and cannot be downloaded ({reason}); name a folder where TFDS "
-        "has prepared it with --tfds_data_dir, a MovieLens folder or zip with --dataset, or take --dataset sample"
+def _not_available(name: str, data_dir: str, reason: str) -> DataDirError:
+    return DataDirError(
+        f"{name}: not prepared in {data_dir} and cannot be downloaded ({reason}); give a MovieLens folder or zip, or "
+        "sample, in its place, or name a folder where TFDS has prepared it"
     )
 
 

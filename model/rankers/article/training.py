@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
 from model.data.training_examples import learning_order, on_disk
+from model.data.vocabulary import Vocabulary
 from model.rankers.article.network import RankingModel
 from model.rankers.settings import Hyperparameters
 from model.retrieval.dense_recommender import RankerWeights
@@ -21,19 +22,6 @@ from model.retrieval.dense_recommender import RankerWeights
 EVALUATION_BATCH = 4_096
 SHUFFLE_SEED_OFFSET = 1
 """Keeps the order of rows and the initial weights from being drawn from one stream."""
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Every user and title that the model has an embedding row for, sorted by their UTF-8 bytes."""
-
-    users: Sequence[str]
-    titles: Sequence[str]
-
-    @classmethod
-    def of(cls, table: pa.Table) -> Vocabulary:
-        """The users and titles of `table`, whatever part of a split a row is in, as the article has it."""
-        return cls(_distinct(table[USER_ID]), _distinct(table[MOVIE_TITLE]))
 
 
 @dataclass(frozen=True)
@@ -113,7 +101,3 @@ def _trained_rows(words: Sequence[str], column: pa.ChunkedArray) -> np.ndarray:
 
 def _features(table: pa.Table) -> dict[str, pa.ChunkedArray]:
     return {name: table[name] for name in (USER_ID, MOVIE_TITLE, USER_RATING)}
-
-
-def _distinct(column: pa.ChunkedArray) -> list[str]:
-    return pc.unique(column).sort().to_pylist()

@@ -30,7 +30,7 @@ import tensorflow_recommenders as tfrs
 from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
 from model.data.side_features import title_features, user_features
 from model.data.training_examples import learning_order, on_disk
-from model.rankers.article.training import Vocabulary
+from model.data.vocabulary import Vocabulary
 from model.rankers.rating.co_occurrence import co_watching
 from model.rankers.rating.gaussian_tower import Tower
 from model.rankers.settings import RatingSettings

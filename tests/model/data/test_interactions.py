@@ -104,7 +104,9 @@ def test_conform_names_file_and_column_of_a_wrong_type(column: str, given: pa.Ar
 
 def test_conform_says_which_columns_there_are() -> None:
     table = one_row().rename_columns(["uid", "movie_title", "user_rating", "timestamp"])
-    with pytest.raises(InputError, match=r"^f: has no column 'user_id', only uid, movie_title.*--columns user_id="):
+    with pytest.raises(
+        InputError, match=r"^f: has no column 'user_id', only uid, movie_title, .*; name the column of user_id$"
+    ):
         conform(table, {}, "f")
     with pytest.raises(InputError, match="more than one column 'timestamp'"):
         conform(one_row().append_column("timestamp", pa.array([1])), {}, "f")

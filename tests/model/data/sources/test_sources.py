@@ -5,8 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from model.cli import FlagParser, InputError
-from model.data import sources
+from model.cli import InputError
 from model.data.interactions import SCHEMA, Interactions
 from model.data.sources import parquet_files, read_interactions
 
@@ -25,9 +24,9 @@ from model.data.sources import parquet_files, read_interactions
 )
 def test_an_unknown_dataset_is_told_with_what_is_accepted(dataset: str, message: str) -> None:
     for read in (read_interactions, parquet_files):
-        with pytest.raises(InputError, match=r"^--dataset [^\n]*$") as error:
+        with pytest.raises(InputError, match=r"^[^\n]*$") as error:
             read(dataset)
-        assert f"--dataset {dataset}: " in str(error.value)
+        assert str(error.value).startswith(f"{dataset}: ")
         assert message in str(error.value)
 
 
@@ -41,7 +40,7 @@ def test_columns_go_with_files_alone(tmp_path: Path) -> None:
     for name in ("u.data", "u.item", "u.user"):
         (tmp_path / name).write_text("")
     for dataset in ("sample", "movielens/100k-ratings", str(tmp_path)):
-        with pytest.raises(InputError, match="--columns is for Parquet and CSV files"):
+        with pytest.raises(InputError, match="leave `columns` out, which is for Parquet and CSV files"):
             read_interactions(dataset, {"user_id": "uid"})
 
 
@@ -62,11 +61,3 @@ def test_parquet_files_are_those_of_parquet_alone(sample: Interactions, tmp_path
 def test_parquet_files_are_none_for_movielens(movielens_dir: Path) -> None:
     assert parquet_files(str(movielens_dir)) is None
     assert parquet_files(str(movielens_dir / "u1.base")) is None
-
-
-def test_the_flags_read_the_sample_by_default(sample: Interactions) -> None:
-    parser = FlagParser(prog="test")
-    sources.add_flags(parser)
-    interactions = sources.read_from_flags(parser.parse_args([]))
-    assert interactions.table.equals(sample.table)
-    assert interactions.source == "sample"

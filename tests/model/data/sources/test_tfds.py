@@ -44,9 +44,9 @@ def silent_site(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def check_ways_round(folder: Path, reason: str) -> None:
-    with pytest.raises(InputError, match=rf"^--dataset {NAME}: not prepared in {folder}[^\n]*{reason}[^\n]*$") as error:
+    with pytest.raises(InputError, match=rf"^{NAME}: not prepared in {folder}[^\n]*{reason}[^\n]*$") as error:
         read_interactions(NAME, tfds_data_dir=str(folder))
-    for way in ("--tfds_data_dir", "MovieLens folder or zip", "--dataset sample"):
+    for way in ("a folder where TFDS has prepared it", "MovieLens folder or zip", "sample"):
         assert way in str(error.value)
 
 

@@ -12,8 +12,9 @@ from model.cli import InputError
 from model.data.interactions import SCHEMA
 from model.data.sources import read_interactions
 from model.data.splits import split_interactions
+from model.data.vocabulary import Vocabulary
 from model.metrics.rating import measure_parts
-from model.rankers.article.training import Fit, Vocabulary, fit
+from model.rankers.article.training import Fit, fit
 from model.rankers.settings import MODELS, Hyperparameters, with_epochs
 from model.retrieval.dense_recommender import DenseRecommender
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from model.data.interactions import SCHEMA
 from model.data.sources import read_interactions
-from model.rankers.article.training import Vocabulary
+from model.data.vocabulary import Vocabulary
 from model.rankers.rating.factorization import RatingFactors, RatingModel, fit_rating, popularity, with_constant
 from model.rankers.settings import RatingSettings
 

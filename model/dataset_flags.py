@@ -1,0 +1,101 @@
+"""The flags that say which dataset a command reads and how it splits it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from model.cli import InputError, about
+from model.data.interactions import ColumnError, Interactions
+from model.data.sources import SAMPLE, parse_columns, read_interactions
+from model.data.sources.tfds import DataDirError
+from model.data.splits import NAMES, Split, split_interactions
+
+
+def add_dataset_flags(parser: argparse.ArgumentParser) -> None:
+    """Add `--dataset`, `--columns` and `--tfds_data_dir`."""
+    parser.add_argument(
+        "--dataset",
+        default=SAMPLE,
+        help="sample, movielens/100k-ratings or another TFDS name, a MovieLens folder or zip, or Parquet or CSV files "
+        "by path, folder or glob; local or gs://",
+    )
+    parser.add_argument(
+        "--columns",
+        default="",
+        metavar="OURS=THEIRS,..",
+        help="names of columns in Parquet or CSV files where they differ, as user_id=uid,movie_title=film",
+    )
+    parser.add_argument(
+        "--tfds_data_dir", help="where TFDS prepares datasets; by default TFDS_DATA_DIR or ~/tensorflow_datasets"
+    )
+
+
+def add_split_flags(parser: argparse.ArgumentParser) -> None:
+    """Add `--split`, `--last_n`, `--validation_dataset` and `--test_dataset`."""
+    parser.add_argument(
+        "--split", choices=NAMES, help="how interactions are set aside for measuring; the default depends on the model"
+    )
+    parser.add_argument(
+        "--last_n", type=int, default=5, help="how many interactions of each user --split last_n sets aside"
+    )
+    parser.add_argument("--validation_dataset", help="for --split given, what to validate on, as --dataset takes it")
+    parser.add_argument("--test_dataset", help="for --split given, what to test on, as --dataset takes it")
+
+
+def read_columns(args: argparse.Namespace) -> dict[str, str]:
+    """What `--columns` says: our names to those in the dataset's files."""
+    with about("--columns"):
+        return parse_columns(args.columns)
+
+
+def read_dataset(args: argparse.Namespace) -> Interactions:
+    """Read what `--dataset` names.
+
+    Raises:
+      InputError: there is no such dataset, it cannot be read, or no row of it can be used.
+    """
+    return _read(args, "--dataset", args.dataset)
+
+
+def split_dataset(table: pa.Table, args: argparse.Namespace, default: str = "time") -> Split:
+    """Split `table` as the flags of `add_split_flags` and `--seed` say, and by `default` where `--split` is not given.
+
+    Raises:
+      InputError: the flags contradict each other, or a given dataset cannot be read.
+    """
+    name = args.split or default
+    given = {"validation": args.validation_dataset, "test": args.test_dataset}
+    given = {part: dataset for part, dataset in given.items() if dataset}
+    if name == "given":
+        if not given:
+            raise InputError("--split given: needs --validation_dataset or --test_dataset or both")
+        read = {part: _read(args, f"--{part}_dataset", dataset) for part, dataset in given.items()}
+        return split_interactions(table, name, **read)
+    for part in given:
+        raise InputError(f"--{part}_dataset goes with --split given, not with --split {name}; leave one out")
+    if args.last_n < 1:
+        raise InputError(f"--last_n {args.last_n}: give a whole number of at least 1")
+    with about("--split"):
+        return split_interactions(table, name, seed=args.seed, last_n=args.last_n)
+
+
+@contextmanager
+def about_dataset(flag: str = "--dataset") -> Iterator[None]:
+    """Put `flag` before the message of an `InputError`, and add the flag that mends it where there is one."""
+    with about(flag):
+        try:
+            yield
+        except ColumnError as error:
+            raise InputError(f"{error} with --columns {error.column}=THEIRS") from error.__cause__
+        except DataDirError as error:
+            raise InputError(f"{error} with --tfds_data_dir") from error.__cause__
+
+
+def _read(args: argparse.Namespace, flag: str, dataset: str) -> Interactions:
+    columns = read_columns(args)
+    with about_dataset(flag):
+        return read_interactions(dataset, columns, args.tfds_data_dir)
