@@ -68,15 +68,15 @@ def split_dataset(table: pa.Table, args: argparse.Namespace, default: str = "tim
       InputError: the flags contradict each other, or a given dataset cannot be read.
     """
     name = args.split or default
-    given = {"validation": args.validation_dataset, "test": args.test_dataset}
-    given = {part: dataset for part, dataset in given.items() if dataset}
+    given = {"--validation_dataset": args.validation_dataset, "--test_dataset": args.test_dataset}
     if name == "given":
-        if not given:
+        if not any(given.values()):
             raise InputError("--split given: needs --validation_dataset or --test_dataset or both")
-        read = {part: _read(args, f"--{part}_dataset", dataset) for part, dataset in given.items()}
-        return split_interactions(table, name, **read)
-    for part in given:
-        raise InputError(f"--{part}_dataset goes with --split given, not with --split {name}; leave one out")
+        validation, test = (_read(args, flag, dataset) if dataset else None for flag, dataset in given.items())
+        return split_interactions(table, name, validation=validation, test=test)
+    for flag, dataset in given.items():
+        if dataset:
+            raise InputError(f"{flag} goes with --split given, not with --split {name}; leave one out")
     if args.last_n < 1:
         raise InputError(f"--last_n {args.last_n}: give a whole number of at least 1")
     with about("--split"):

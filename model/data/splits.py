@@ -88,7 +88,7 @@ def split_interactions(
             raise InputError("given: needs interactions to validate on, to test on, or both")
         given = {"validation": validation, "test": test}
         settings = {part: {"dataset": found.source, "rejects": found.rejects} for part, found in given.items() if found}
-        return Split(name, table, *(found.table if found else none for found in given.values()), settings)
+        return Split(name, table, validation.table if validation else none, test.table if test else none, settings)
     raise InputError(f"{name}: no such split; give one of {', '.join(NAMES)}")
 
 
