@@ -1,1 +1,1 @@
-"""Submission to Dataflow: flags, machines, package, template, images."""
+"""The night on Google's Dataflow: settings, checks, submission, and the images and template that go with it."""

@@ -1,27 +1,31 @@
-"""Start a job from a Flex template: Dataflow runs the template's launcher, which submits the job."""
+"""Start a job from a Flex template. Dataflow then runs the launcher of the template, which submits the job."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, PipelineOptions, WorkerOptions
 
 from model.cli import FlagParser, InputError, RunError
 
-WAYS = ("dataflow_endpoint", "impersonate_service_account")
-"""Flags that say how Google is spoken to, which is no matter of the template's; `--no_auth` is one as well."""
+TEMPLATE = Path(__file__).with_name("score_template.json")
+"""The metadata of the template, with its parameters."""
+_CONNECTION = ("dataflow_endpoint", "impersonate_service_account")
+"""Flags, beside `--no_auth`, about how to reach Google. They are not for the template."""
 
 
 def launch_request(path: str, parameters: Mapping[str, str], options: PipelineOptions) -> dict[str, Any]:
-    """The body of `projects.locations.flexTemplates.launch`, without what is not set.
+    """Make the body of a call of `projects.locations.flexTemplates.launch`. Fields that are not set are left out.
 
     Args:
-      path: of the template's specification, gs://.
-      parameters: of the template, by name.
-      options: Beam's; those that the request has a field for go into it.
+      path: the gs:// address of the template's specification.
+      parameters: the parameters of the template by name.
+      options: Beam's options. The request gets those for which it has a field.
     """
     cloud, worker = options.view_as(GoogleCloudOptions), options.view_as(WorkerOptions)
     environment = {
@@ -52,13 +56,13 @@ def launch(request: Mapping[str, Any], options: PipelineOptions) -> Any:
     """Send the request.
 
     Returns:
-      Beam's result of a pipeline on Dataflow, by which to wait for the job.
+      Beam's result for a pipeline on Dataflow, which can wait for the job.
 
     Raises:
       InputError: Dataflow refuses the request.
       RunError: Dataflow cannot be reached.
     """
-    # Of the extra `gcp`, as all of Google's services.
+    # Google's libraries come with the extra `gcp`, so they are imported only when needed.
     import google.auth.credentials
     from apache_beam.internal.gcp.auth import get_service_credentials
     from apache_beam.runners.dataflow import dataflow_runner
@@ -72,21 +76,20 @@ def launch(request: Mapping[str, Any], options: PipelineOptions) -> Any:
     cloud = options.view_as(GoogleCloudOptions)
     credentials = None if cloud.no_auth else get_service_credentials(options)
     endpoint = cloud.dataflow_endpoint.strip().rstrip("/")
-    # As Beam does for jobs: only a service on this machine is spoken to by plain HTTP.
+    # Beam does the same for jobs: it speaks plain HTTP only to a service on this machine.
     local = "localhost" in endpoint
     client = dataflow_v1beta3.FlexTemplatesServiceClient(
         credentials=credentials or google.auth.credentials.AnonymousCredentials(),
         client_options=ClientOptions(api_endpoint=endpoint if local else re.sub("^https?://", "", endpoint)),
         transport="rest" if local else None,
     )
+    path = request["launchParameter"]["containerSpecGcsPath"]
     message = dataflow_v1beta3.LaunchFlexTemplateRequest(project_id=cloud.project, location=cloud.region)
     json_format.ParseDict(dict(request), message._pb)
     try:
         job = client.launch_flex_template(message).job
     except exceptions.ClientError as error:
-        raise InputError(
-            f"--flex_template: Dataflow refuses it ({_first_line(error)}); build the template anew"
-        ) from None
+        raise InputError(f"{path}: Dataflow refuses the template ({_first_line(error)}); build it again") from None
     except exceptions.GoogleAPICallError as error:
         raise RunError(f"Dataflow at {endpoint} could not start the template: {_first_line(error)}") from None
     runner = dataflow_runner.DataflowRunner()
@@ -96,14 +99,15 @@ def launch(request: Mapping[str, Any], options: PipelineOptions) -> Any:
     return result
 
 
-def parameters_of(flags: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """Flags, each with a value, as parameters of a template. Raises InputError for one that it does not have."""
-    ways = FlagParser(prog="")
-    for name in WAYS:
-        ways.add_argument(f"--{name}")
-    ways.add_argument("--no_auth", action="store_true")
-    _, flags = ways.parse_known_args(flags)
-    words = [word for flag in flags for word in flag.split("=", 1)]
+def parameters_of(flags: Sequence[str]) -> dict[str, str]:
+    """Turn flags into parameters of the template. Raises InputError for a flag that the template does not have."""
+    names = [parameter["name"] for parameter in json.loads(TEMPLATE.read_text(encoding="utf-8"))["parameters"]]
+    connection = FlagParser(prog="")
+    for name in _CONNECTION:
+        connection.add_argument(f"--{name}")
+    connection.add_argument("--no_auth", action="store_true")
+    _, others = connection.parse_known_args(flags)
+    words = [word for flag in others for word in flag.split("=", 1)]
     parameters = {}
     for flag, value in itertools.zip_longest(words[::2], words[1::2]):
         name = flag.removeprefix("--")

@@ -1,4 +1,4 @@
-"""Machine types of Compute Engine, and how many processes and threads of a job one of them carries."""
+"""Machine types of Compute Engine, and how many processes and threads of a job fit on one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from model.cli import InputError
 
 DEFAULT = "n2-standard-4"
-"""Four cores and 16 GiB: AVX-512 for the model's matrix products, 4 GiB a core for a model of up to 1.2 GiB in every
-process, and small enough that a machine that dies takes little work with it and that the autoscaler has fine steps."""
+"""Four cores and 16 GiB. It has AVX-512 for the model's matrix products, and 4 GiB a core, so that each process holds a
+model of up to 1.2 GiB. It is small: a machine that dies loses little work, and the autoscaler has fine steps."""
 
 PROCESS_GIB = 1.0
-"""What a Python worker takes without a model: TensorFlow, Beam and Arrow 0.6, a block of users and its scores 0.2."""
+"""Memory of a Python worker without a model: TensorFlow, Beam and Arrow take 0.6, a block of users and scores 0.2."""
 MODEL_FACTOR = 2.5
-"""Memory of a loaded model in sizes of its files: the variables, and once more while they are read, and the graph."""
+"""Memory of a loaded model, as a multiple of its files: the variables, their copy while they are read, the graph."""
 THREADS = 2
-"""Bundles that a process works on at a time: one is scored while another is read or written. More of them would hold
-a block of scores each and wait for the same core."""
+"""Bundles that a process works on at a time: it scores one while it reads or writes another. More bundles would each
+hold a block of scores and wait for the same core."""
 ONE_PROCESS = "no_use_multiple_sdk_containers"
-"""The experiment by which a machine runs one process, which gets all cores (`beam_jobs.pipeline.parallelism`)."""
+"""The experiment that makes a machine run one process with all cores (see `beam_jobs.pipeline.parallelism`)."""
 
 _GIB_A_CORE = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}
 _OF_FAMILY = {
@@ -35,8 +35,8 @@ _OF_FAMILY = {
 _FAMILIES = ("n1", "n2", "n2d", "n4", "e2", "c2", "c2d", "c3", "c3d", "c4", "c4d", "c4a", "t2d", "t2a", "g2", "a2")
 _PREDEFINED = re.compile(r"([a-z]\d[a-z]?)-([a-z]+)-(\d+)(?:g|-lssd)?")
 _CUSTOM = re.compile(r"(?:([a-z]\d[a-z]?)-)?custom-(\d+)-(\d+)(?:-ext)?")
-_ACCELERATOR_CORES = 12
-"""Of an a2 machine for each accelerator, of which its name has the number."""
+_CORES_A_GPU = 12
+"""Cores of an a2 machine for each of its GPUs. The name of an a2 machine has the number of GPUs, not of cores."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Machine:
 
     @classmethod
     def parse(cls, name: str) -> Machine:
-        """The machine type of this name. Raises InputError for a name of no type known here."""
+        """Look up a machine type by its name. Raises InputError if the name is not known here."""
         custom, predefined = _CUSTOM.fullmatch(name), _PREDEFINED.fullmatch(name)
         if custom and int(custom[2]):
             return cls(name, custom[1] or "n1", int(custom[2]), int(custom[3]) / 1024)
@@ -58,27 +58,27 @@ class Machine:
             family, kind, cores = predefined[1], predefined[2], int(predefined[3])
             per_core = (_GIB_A_CORE | _OF_FAMILY.get(family, {})).get(kind)
             if per_core and cores:
-                cores *= _ACCELERATOR_CORES if family == "a2" else 1
+                cores *= _CORES_A_GPU if family == "a2" else 1
                 return cls(name, family, cores, cores * per_core)
         raise InputError(
-            f"--worker_machine_type {name}: not a machine type known here; write it like {DEFAULT}, n2-highmem-8, "
+            f"{name}: not a machine type known here; write it like {DEFAULT}, n2-highmem-8, "
             "e2-standard-4 or n2-custom-4-32768"
         )
 
 
 @dataclass(frozen=True)
-class Sizing:
-    """How a machine is divided."""
+class WorkerSize:
+    """How many processes and threads a worker runs."""
 
     machine: Machine
     processes: int
     threads: int
-    """Bundles at a time, each process."""
+    """Bundles that each process works on at a time."""
     gib: float
-    """What all processes take."""
+    """Memory of all processes together."""
 
     def flags(self) -> list[str]:
-        """For Beam."""
+        """The size as Beam's flags."""
         one = [f"--experiments={ONE_PROCESS}"] if self.processes == 1 and self.machine.cores > 1 else []
         return [f"--number_of_worker_harness_threads={self.threads}", *one]
 
@@ -90,33 +90,32 @@ class Sizing:
         )
 
 
-def divide(machine: Machine, model_bytes: int, one_process: bool = False) -> Sizing:
-    """Processes and threads for a model of this size.
+def size_worker(machine: Machine, model_bytes: int, one_process: bool = False) -> WorkerSize:
+    """Choose processes and threads for a model of this size.
 
-    By default a process a core, each with a copy of the model and one thread inside TensorFlow: Python's own work,
-    between calls of the model, then never waits for another's interpreter lock. Where a copy for every core does not
-    fit the memory, or `one_process` asks for it because a graphics card cannot be shared, one process has the model
-    and all cores.
+    By default a worker runs a process for each core. Each process has its own copy of the model and one thread inside
+    TensorFlow, so that Python code between calls of the model waits for no interpreter lock. Where the memory does not
+    hold a copy for each core, a worker runs one process with all cores.
 
     Args:
-      machine: what a worker is.
-      model_bytes: of the model's files; 0 for a job that loads none.
-      one_process: whether there can be only one.
+      machine: the machine type of a worker.
+      model_bytes: the size of the model's files; 0 for a job that loads no model.
+      one_process: run one process in any case, because processes cannot share a GPU.
 
     Raises:
-      InputError: not even one process fits.
+      InputError: the memory does not hold even one process.
     """
     each = PROCESS_GIB + MODEL_FACTOR * model_bytes / 2**30
     processes = 1 if one_process or each * machine.cores > machine.gib else machine.cores
     if each > machine.gib:
         raise InputError(
-            f"--worker_machine_type {machine.name}: has {machine.gib:g} GiB, and a process needs about {each:.1f} with "
-            f"this model; choose a larger machine, such as {_larger(machine, each)}"
+            f"{machine.name}: has {machine.gib:g} GiB, and a process needs about {each:.1f} with this model; "
+            f"choose a larger machine, such as {_larger(each)}"
         )
-    return Sizing(machine, processes, THREADS, each * processes)
+    return WorkerSize(machine, processes, THREADS, each * processes)
 
 
-def _larger(machine: Machine, gib: float) -> str:
+def _larger(gib: float) -> str:
     sizes = (2, 4, 8, 16, 32, 48, 64, 80, 96, 128)
     cores = next((size for size in sizes if size * _GIB_A_CORE["highmem"] >= gib), sizes[-1])
     return f"n2-highmem-{cores}"

@@ -1,4 +1,4 @@
-"""The package that workers install: built once before a job is submitted, and looked into."""
+"""The package that workers install: built before a job is submitted, so that a mistake in it shows early."""
 
 from __future__ import annotations
 
@@ -13,34 +13,37 @@ from pathlib import Path
 
 from model.cli import InputError
 
-SETUP_FILE = Path(__file__).parents[1] / "setup.py"
-"""Of this checkout."""
+SETUP_FILE = Path(__file__).parents[2] / "setup.py"
+"""The one of this checkout. It does not exist where Nightrank is installed as a wheel."""
 PACKAGES = ("model", "beam_jobs")
 
 
 @dataclass(frozen=True)
 class Package:
-    """A source distribution, as workers get it."""
+    """The source distribution that workers get."""
 
     name: str
     modules: int
     requires: tuple[str, ...]
-    """What a worker installs with it, without extras."""
+    """The requirements that a worker installs with it, without extras."""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.modules} modules), which requires {', '.join(self.requires)}"
 
 
-def check(setup_file: str) -> Package:
-    """Build the source distribution in a temporary folder.
+def build_and_inspect(setup_file: str) -> Package:
+    """Build the source distribution in a temporary folder and look into it.
 
     Raises:
-      InputError: it cannot be built, lacks a module that the jobs of this process use, or requires of every worker
-        what only training needs.
+      InputError: it cannot be built, it lacks a module that this process has imported for the jobs, or it makes every
+        worker install what only training needs.
     """
     path = Path(setup_file).resolve()
     if path.name != "setup.py" or not path.is_file():
-        raise InputError(f"--setup_file {setup_file}: no setup.py; run from a checkout or give --sdk_container_image")
+        raise InputError(
+            f"{setup_file}: there is no such setup.py, as in an installed Nightrank; run from a checkout, name its "
+            "setup.py, or give --sdk_container_image"
+        )
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, path.name, "-q", "egg_info", "--egg-base", folder, "sdist", "--dist-dir", folder],
@@ -52,11 +55,11 @@ def check(setup_file: str) -> Package:
         built = list(Path(folder).glob("*.tar.gz"))
         if done.returncode or len(built) != 1:
             said = (done.stderr.strip() or done.stdout.strip() or "it says nothing").splitlines()[-1]
-            raise InputError(f"--setup_file {setup_file}: the package cannot be built ({said}); mend setup.py")
-        return _look_into(built[0], setup_file)
+            raise InputError(f"{setup_file}: the package cannot be built ({said}); correct setup.py")
+        return _inspect(built[0], setup_file)
 
 
-def _look_into(built: Path, setup_file: str) -> Package:
+def _inspect(built: Path, setup_file: str) -> Package:
     with tarfile.open(built) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
         information = archive.extractfile(f"{built.name.removesuffix('.tar.gz')}/PKG-INFO")
@@ -64,23 +67,21 @@ def _look_into(built: Path, setup_file: str) -> Package:
         metadata = email.parser.BytesParser().parse(information)
     lacking = sorted(name for name in _modules_in_use() if not {f"{name}.py", f"{name}/__init__.py"} & inside)
     if lacking:
-        raise InputError(
-            f"--setup_file {setup_file}: the package lacks {', '.join(lacking)}; add the folder to its packages"
-        )
+        raise InputError(f"{setup_file}: the package lacks {', '.join(lacking)}; add the folder to its packages")
     requires = metadata.get_all("Requires-Dist", [])
     base = tuple(sorted(line for line in requires if "extra ==" not in line))
     training = {_name(line) for line in requires if re.search(r"extra == .train.", line)}
     needless = sorted(training & {_name(line) for line in base})
     if needless:
         raise InputError(
-            f"--setup_file {setup_file}: every worker would install {', '.join(needless)}, which only training needs; "
+            f"{setup_file}: every worker would install {', '.join(needless)}, which only training needs; "
             "move it to the extra `train`"
         )
     return Package(built.name, sum(name.endswith(".py") and name.split("/")[0] in PACKAGES for name in inside), base)
 
 
 def _modules_in_use() -> set[str]:
-    """Our modules that this process has imported, as paths; it has imported the jobs. This command's own are not."""
+    """The modules of our packages that this process has imported, the jobs' among them, as paths without an ending."""
     names = (name for name in sys.modules if name.split(".")[0] in PACKAGES)
     return {name.replace(".", "/") for name in names if getattr(sys.modules[name], "__file__", None)}
 

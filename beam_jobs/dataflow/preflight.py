@@ -1,26 +1,64 @@
-"""What can be looked at before a job is submitted: buckets."""
+"""Checks over the network before a night is submitted: buckets, model, tables."""
 
 from __future__ import annotations
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from beam_jobs.dataflow import cloud_flags
+from beam_jobs.dataflow import buckets
+from beam_jobs.dataflow.machines import WorkerSize, size_worker
+from beam_jobs.dataflow.night import Night
 from beam_jobs.io import storage
-from model.cli import InputError
+from beam_jobs.scoring.exported_model import check_model
+from model.cli import about
+from model.contract import USER_VECTORS_FOLDER
 
 
-def check_bucket(path: str, flag: str, options: PipelineOptions, region: str) -> None:
-    """Raises InputError unless the bucket of `path` is there."""
-    # Of the extra `gcp`, as all of Google's services.
-    from apache_beam.io.gcp.gcsio import GcsIO
+def check_buckets(night: Night, options: PipelineOptions, write: bool) -> None:
+    """Check every bucket that the night writes to.
 
-    bucket = cloud_flags.bucket_of(path)
-    try:
-        found = GcsIO(pipeline_options=options).get_bucket(bucket.removeprefix("gs://"))
-    except storage.FILE_ERRORS as error:
-        raise InputError(f"{flag} {path}: its bucket cannot be seen ({storage.reason(error)}); check who may") from None
-    if found is None:
-        raise InputError(
-            f"{flag} {path}: there is no bucket {bucket}; make it with "
-            f"`gcloud storage buckets create {bucket} --location={region}`, or name another"
-        )
+    Args:
+      night: what is asked for.
+      options: Beam's options of the scoring job.
+      write: also try to write, which leaves nothing behind.
+
+    Raises:
+      InputError: a bucket does not exist, or this account may not use it.
+    """
+    cloud = options.view_as(GoogleCloudOptions)
+    places = {
+        "--output": night.output,
+        "--staging_location": cloud.staging_location,
+        "--temp_location": cloud.temp_location,
+    }
+    for flag, path in places.items():
+        with about(flag):
+            buckets.check_exists(path, options, night.cloud.region)
+        if write:
+            storage.check_writable(path, flag)
+
+
+def size_scoring_worker(night: Night) -> WorkerSize:
+    """Choose processes and threads of the workers that score, by the size of the model.
+
+    Raises:
+      InputError: the model is not there, or it does not fit the machine.
+    """
+    # Tables of users that lie beside the model are read by `prepare`, and no scoring worker loads them.
+    model_bytes = storage.size_below(night.model, "--model", left_out=USER_VECTORS_FOLDER)
+    with about("--worker_machine_type"):
+        return size_worker(night.cloud.machine, model_bytes, one_process=bool(night.cloud.gpu))
+
+
+def check_inputs(night: Night) -> bool:
+    """Check the model, and that there are users and candidates where the night is given them.
+
+    Returns:
+      Whether the model needs users with their vectors.
+
+    Raises:
+      InputError: something is missing or cannot be used.
+    """
+    for flag, pattern in {"--users": night.users, "--candidates": night.candidates}.items():
+        if pattern:
+            storage.match(pattern, flag)
+    return check_model(night.model).needs_vectors

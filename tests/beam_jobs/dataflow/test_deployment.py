@@ -16,6 +16,7 @@ from google.protobuf import json_format
 
 from beam_jobs import score
 from beam_jobs.dataflow import machines
+from model.cli import InputError
 from tests.beam_jobs.dataflow.conftest import TOP, Submit
 from tests.beam_jobs.dataflow.service import DataflowService
 from tests.beam_jobs.dataflow.storage import BUCKET
@@ -64,15 +65,16 @@ def test_workers_are_not_root() -> None:
 
 
 def test_the_template_takes_what_the_job_takes() -> None:
-    flags = {action.dest: action for action in score.build_parser()._actions}
+    required = [name for name, parameter in PARAMETERS.items() if not parameter.get("isOptional")]
+    with pytest.raises(InputError, match=f"are required: {', '.join(f'--{name}' for name in required)};"):
+        score.build_parser().parse_args([])
+    flags = vars(score.build_parser().parse_args([f"--{name}=gs://b/x" for name in required]))
     assert set(PARAMETERS) - BEAMS <= set(flags)
-    required = {name for name, action in flags.items() if action.required}
-    assert {name for name, parameter in PARAMETERS.items() if not parameter.get("isOptional")} == required
     defaults = {
         name: parameter["defaultValue"] for name, parameter in PARAMETERS.items() if "defaultValue" in parameter
     }
     assert defaults == {
-        "top_n": str(flags["top_n"].default),
+        "top_n": str(flags["top_n"]),
         "number_of_worker_harness_threads": str(machines.THREADS),
     }
     assert all(parameter["label"] and parameter["helpText"] for parameter in TEMPLATE["parameters"])

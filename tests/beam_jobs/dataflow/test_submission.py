@@ -73,7 +73,7 @@ def test_the_package_is_staged_with_its_digest(
         information = archive.extractfile(archive.getnames()[0] + "/PKG-INFO").read().decode()
     assert {"model/artifact/model_json.py", "beam_jobs/score.py", "beam_jobs/prepare.py"} <= names
     base = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", information, re.MULTILINE)
-    assert sorted(base) == ["apache-beam", "pyarrow", "tensorflow"]
+    assert sorted(base) == ["apache-beam", "grpcio", "numpy", "protobuf", "pyarrow", "rich", "tensorflow"]
 
 
 def test_every_flag_arrives(submit: Submit, inputs: list[str], service: DataflowService) -> None:
@@ -115,7 +115,7 @@ def test_every_flag_arrives(submit: Submit, inputs: list[str], service: Dataflow
     assert not [package for package in pool(job).get("packages", []) if package["name"] == "workflow.tar.gz"]
 
 
-def test_a_graphics_card_is_for_one_process(submit: Submit, inputs: list[str], service: DataflowService) -> None:
+def test_a_gpu_is_for_one_process(submit: Submit, inputs: list[str], service: DataflowService) -> None:
     submit(*inputs, "--no_wait", "--gpu=nvidia-tesla-t4", "--sdk_container_image=example.com/gpu:1")
     [job] = service.jobs
     assert pool(job)["machineType"] == "n1-standard-8"
@@ -149,7 +149,7 @@ def test_a_dry_run_shows_jobs_and_stages_and_touches_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = storage.list()
-    monkeypatch.setattr(storage, "check_writable", None)
+    monkeypatch.setattr("beam_jobs.io.storage.check_writable", None)
     submit(*inputs, "--dry_run")
     said = capsys.readouterr().out
     assert storage.list() == before
