@@ -33,7 +33,7 @@ from beam_jobs.scoring.parts import divide
 from beam_jobs.scoring.recommendations import Selection
 from beam_jobs.scoring.transforms import Conclude, Plan, RankCandidates, pair_of, partition_of
 from beam_jobs.users.user_vectors import check_version
-from model.cli import FlagParser, InputError, RunError, run
+from model.cli import FlagParser, InputError, RunError, about, run
 from model.contract import USER_VECTOR, VECTOR_SIGNATURES
 
 _LOG = logging.getLogger(__name__)
@@ -79,7 +79,8 @@ def check(args: argparse.Namespace, options: PipelineOptions) -> Plan:
     if not parts:
         raise InputError(f"--users {args.users}: no users in it; give at least one")
     storage.check_writable(args.output, "--output")
-    model = check_model(args.model)
+    with about("--model"):
+        model = check_model(args.model)
     description = model.description
     _check_blessed(description, args)
     with_vectors = _check_vectors(users_files, model, args.model)
@@ -144,7 +145,8 @@ def _check_vectors(users_files: Sequence[str], model: ExportedModel, folder: str
     for path in users_files:
         parquet_files.check_schema(path, USERS_WITH_VECTORS, "--users")
         check_version(path, model.description["model_version"], "--users")
-    model.check_signatures(VECTOR_SIGNATURES, f"--model {folder}")
+    with about("--model"):
+        model.check_signatures(VECTOR_SIGNATURES, folder)
     return True
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from model.artifact.gate import former_description, judge
 from model.artifact.learning_curve import write_history
 from model.card.figures import card_data
 from model.card.model_card import write_card
-from model.cli import FlagParser, InputError, run
+from model.cli import FlagParser, InputError, about, run
 from model.contract import CARD_FILE, TRAINING_FOLDER
 from model.data.interactions import Interactions, describe, digest
 from model.data.splits import Split
@@ -81,7 +82,9 @@ def main(argv: Sequence[str]) -> None:
 
     everything, described = split.everything(), split.described()
     vocabulary = Vocabulary.of(everything)
-    with replacing(args.model_dir) as folder:
+    with ExitStack() as stack:
+        with about("--model_dir"):
+            folder = stack.enter_context(replacing(args.model_dir))
         logs = folder / TRAINING_FOLDER
         print(f"\nfitting {args.model} to {split.train.num_rows:,} interactions", flush=True)
         trained = fit_kind(

@@ -61,4 +61,5 @@ def check_inputs(night: Night) -> bool:
     for flag, pattern in {"--users": night.users, "--candidates": night.candidates}.items():
         if pattern:
             storage.match(pattern, flag)
-    return check_model(night.model).needs_vectors
+    with about("--model"):
+        return check_model(night.model).needs_vectors

@@ -1,4 +1,4 @@
-"""Write a trained model where the jobs find it: complete or not at all."""
+"""Write a trained model to the folder where the jobs find it: the whole model or nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from pyarrow import fs
 
 from model import storage
@@ -24,10 +25,42 @@ from model.retrieval.weights import Weights
 
 
 def export(recommender: Recommender, description: Mapping[str, Any], folder: Path) -> None:
-    """Write the SavedModel into `folder`, and `model.json` last: the description and a digest of every file."""
+    """Write the SavedModel to `folder`, and then `model.json`.
+
+    `model.json` is the description, the model's signatures, and a digest of each file.
+    """
     recommender.save(folder)
-    document = {**description, "files": digests(folder)}
+    document = {
+        **description,
+        "signatures": describe_signatures(recommender.signature_functions()),
+        "files": digests(folder),
+    }
     (folder / MODEL_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def describe_signatures(functions: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs and outputs of each signature, for `model.json`.
+
+    Args:
+      functions: a `tf.function` with an input signature for each name.
+
+    Returns:
+      `{name: {"inputs": {name: {"dtype": "string", "shape": [null]}}, "outputs": ...}}`; null is a size that varies.
+    """
+    described = {}
+    for name, function in functions.items():
+        concrete = function.get_concrete_function()
+        # Every argument has a name in the SavedModel, whether the Python function takes it by position or by name.
+        inputs = {spec.name: spec for spec in tf.nest.flatten(concrete.structured_input_signature)}
+        described[name] = {
+            "inputs": {name: _described(spec) for name, spec in inputs.items()},
+            "outputs": {name: _described(spec) for name, spec in concrete.structured_outputs.items()},
+        }
+    return described
+
+
+def _described(spec: tf.TensorSpec) -> dict[str, Any]:
+    return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
 
 
 def model_version(kind: str, weights: Weights) -> str:
@@ -42,10 +75,10 @@ def model_version(kind: str, weights: Weights) -> str:
 
 @contextmanager
 def replacing(folder: str) -> Iterator[Path]:
-    """A new local folder that takes the place of `folder`, a local path or gs://, when the block ends well.
+    """Yield a new local folder that replaces `folder`, a local path or gs://, once the block ends without an error.
 
-    A local folder is replaced by renaming, so that a reader finds the former model or the new one. Object stores have
-    no such step: there `model.json`, without which no job takes a model, is deleted first and written last.
+    A local folder is replaced by renaming, so a reader finds either the old model or the new one. An object store
+    cannot rename. There, `model.json` is deleted first and written last, and no job takes a model without it.
 
     Raises:
       InputError: `folder` cannot be written, or holds something that is not a model.
@@ -53,38 +86,38 @@ def replacing(folder: str) -> Iterator[Path]:
     filesystem, path = storage.resolve(folder)
     _check_replaceable(filesystem, path, folder)
     if not isinstance(filesystem, fs.LocalFileSystem):
-        with tempfile.TemporaryDirectory() as made:
-            yield Path(made)
-            _upload(Path(made), filesystem, path)
+        with tempfile.TemporaryDirectory() as new:
+            yield Path(new)
+            _upload(Path(new), filesystem, path)
         return
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        made = tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-")
+        new = tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-")
     except OSError as error:
-        raise InputError(f"--model_dir {folder}: cannot be written ({error.strerror}); name another folder") from None
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); name another folder") from None
     try:
-        # mkdtemp lets nobody else in, which is not what a folder that other jobs read should have.
-        Path(made).chmod(0o777 & ~_umask())
-        yield Path(made)
-        former = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+        # mkdtemp keeps everyone else out, but other jobs must be able to read this folder.
+        Path(new).chmod(0o777 & ~_umask())
+        yield Path(new)
+        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
         if target.exists():
-            target.rename(former / "replaced")
-        Path(made).rename(target)
-        shutil.rmtree(former)
+            target.rename(old / "replaced")
+        Path(new).rename(target)
+        shutil.rmtree(old)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _check_replaceable(filesystem: fs.FileSystem, path: str, folder: str) -> None:
     info = filesystem.get_file_info(path)
     if info.type == fs.FileType.File:
-        raise InputError(f"--model_dir {folder}: is a file; name a folder")
+        raise InputError(f"{folder}: is a file; name a folder")
     if info.type == fs.FileType.NotFound:
         return
     names = {Path(entry.path).name for entry in filesystem.get_file_info(fs.FileSelector(path))}
     if names and MODEL_FILE not in names:
-        raise InputError(f"--model_dir {folder}: holds files but no {MODEL_FILE}; name a new folder or a model's")
+        raise InputError(f"{folder}: holds files but no {MODEL_FILE}; name a new folder or the folder of a model")
 
 
 def _upload(source: Path, filesystem: fs.FileSystem, path: str) -> None:
@@ -98,7 +131,7 @@ def _upload(source: Path, filesystem: fs.FileSystem, path: str) -> None:
 
 
 def _umask() -> int:
-    """The process's umask, which can be read only by setting it."""
+    """The umask of the process, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -275,16 +276,19 @@ class Recommender(tf.Module):
         pairs = {USER_ID: tf.constant(user_id, tf.string), MOVIE_TITLE: tf.constant(movie_title, tf.string)}
         return self.serving_default(**pairs)[USER_RATING].numpy()
 
-    def save(self, folder: Path) -> None:
-        """Write the SavedModel with its signatures into `folder`."""
-        signatures = {
+    def signature_functions(self) -> dict[str, Any]:
+        """The `tf.function` behind each signature, by its name."""
+        return {
             SERVING_SIGNATURE: self.serving_default,
             RECOMMEND_SIGNATURE: self.recommend,
             RECOMMEND_RATED_SIGNATURE: self.recommend_rated,
             RECOMMEND_VECTORS_SIGNATURE: self.recommend_vectors,
             UNKNOWN_USER_SIGNATURE: self.unknown_user,
         }
-        tf.saved_model.save(self, str(folder), signatures)
+
+    def save(self, folder: Path) -> None:
+        """Write the SavedModel with its signatures to `folder`."""
+        tf.saved_model.save(self, str(folder), self.signature_functions())
 
 
 def vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:

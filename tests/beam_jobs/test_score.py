@@ -264,12 +264,20 @@ def table(path: Path, **columns: list) -> Path:
 
 def bare_saved_model(path: Path) -> Path:
     """A SavedModel of somebody else's, described as ours are."""
+    from model.artifact.export import describe_signatures
     from model.artifact.model_json import digests
 
     module = tf.Module()
     module.answer = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None])])
-    tf.saved_model.save(module, str(path), {"serving_default": module.answer})
-    document = {"model_kind": "basic", "score_kind": "rating", "model_version": "v", "files": digests(path)}
+    functions = {"serving_default": module.answer}
+    tf.saved_model.save(module, str(path), functions)
+    document = {
+        "model_kind": "basic",
+        "score_kind": "rating",
+        "model_version": "v",
+        "signatures": describe_signatures(functions),
+        "files": digests(path),
+    }
     (path / "model.json").write_text(json.dumps(document))
     return path
 
