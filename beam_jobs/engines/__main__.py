@@ -1,9 +1,9 @@
-r"""Start an engine and keep it until told to stop.
+r"""Start an engine and keep it running until told to stop.
 
     python -m beam_jobs.engines flink --folder runs/flink --flags_file runs/flink/flags &
     python -m beam_jobs.score ... $(cat runs/flink/flags)
 
-Ends on SIGTERM, on Ctrl-C, when the process that started it has ended, or when the engine fails.
+It ends on SIGTERM, on Ctrl-C, when the process that started it has ended, or when the engine fails.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from model.cli import FlagParser, run
 
 
 class Engine(Protocol):
-    """What runs jobs."""
+    """An engine that runs jobs."""
 
     @property
     def flags(self) -> Sequence[str]:
-        """For Beam jobs."""
+        """The Beam flags of a job that is to run here."""
 
     @property
     def processes(self) -> Processes:
-        """Those without which no job can go on."""
+        """The processes that every job needs."""
 
 
 ENGINES: dict[str, Callable[[Path], AbstractContextManager[Engine]]] = {
@@ -43,17 +43,24 @@ _TO_STOP = (signal.SIGTERM, signal.SIGINT)
 
 def build_parser() -> FlagParser:
     """The flags of this command."""
-    parser = FlagParser(prog="python -m beam_jobs.engines", description="Start a portable engine on this machine.")
-    parser.add_argument("engine", choices=sorted(ENGINES), help="what to start")
-    parser.add_argument("--folder", required=True, type=Path, help="gets logs and scratch files, on a local disk")
+    parser = FlagParser(
+        prog="python -m beam_jobs.engines",
+        description="Start a portable engine on this machine and keep it running.",
+        example="python -m beam_jobs.engines flink --folder runs/flink --flags_file runs/flink/flags",
+    )
+    parser.add_argument("engine", choices=sorted(ENGINES), help="engine to start")
+    parser.add_argument("--folder", required=True, type=Path, help="folder on a local disk for logs and scratch files")
     parser.add_argument(
-        "--flags_file", required=True, type=Path, help="gets the Beam flags for jobs, one a line, once jobs can be run"
+        "--flags_file",
+        required=True,
+        type=Path,
+        help="file that gets the Beam flags for jobs, one a line, once jobs can run",
     )
     return parser
 
 
 def main(argv: Sequence[str]) -> None:
-    """Start, write the flags, wait, stop."""
+    """Start the engine, write the flags, wait, and stop the engine."""
     args = build_parser().parse_args(argv)
     parent = os.getppid()
     for number in _TO_STOP:
@@ -63,21 +70,21 @@ def main(argv: Sequence[str]) -> None:
         write_flags(engine.flags, args.flags_file)
         try:
             while os.getppid() == parent:
-                engine.processes.check()
+                engine.processes.require_running()
                 time.sleep(POLL_SECONDS)
         finally:
             args.flags_file.unlink(missing_ok=True)
 
 
 def write_flags(flags: Sequence[str], path: Path) -> None:
-    """Write flags one a line; the file is complete as soon as it is there."""
+    """Write flags, one a line. Whoever sees the file sees all of it."""
     partial = path.with_name(f".{path.name}-partial")
     partial.write_text("".join(f"{flag}\n" for flag in flags), encoding="utf-8")
     partial.replace(path)
 
 
 def _stop(*_: object) -> NoReturn:
-    """End this process as one that is done, after its `with` blocks; what comes on top is too late to matter."""
+    """End this process with status 0 once its `with` blocks have ended. Further signals are ignored."""
     for number in _TO_STOP:
         signal.signal(number, signal.SIG_IGN)
     raise SystemExit(0)

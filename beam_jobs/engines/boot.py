@@ -1,8 +1,7 @@
 """Become a Python worker of the engine that started this process.
 
-An engine starts a worker with its id and the address at which it tells everything else: this is Beam's container
-contract, which Beam's own boot program keeps for workers in containers by making an environment for each. Here the
-environment is there.
+An engine starts a worker with an id and an address that tells it the rest. This is Beam's container contract. Beam's
+own boot program keeps it too, but first makes a Python environment for each worker; here the environment exists.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--id", required=True)
     parser.add_argument("--provision_endpoint", required=True)
     args, _ = parser.parse_known_args(argv)
-    # Prism puts quotes around the id that are meant for a shell, and starts it without one.
+    # Prism quotes the id as if for a shell, but uses no shell to start the worker.
     worker_id = args.id.strip("'")
-    os.environ.update(describe(provision_info(args.provision_endpoint, worker_id), worker_id))
+    os.environ.update(environment_of(provision_info(args.provision_endpoint, worker_id), worker_id))
     sdk_worker_main.main([])
 
 
 def provision_info(endpoint: str, worker_id: str) -> beam_provision_api_pb2.ProvisionInfo:
-    """What the engine tells this worker."""
+    """Ask the engine for everything that this worker needs to know."""
     with grpc.insecure_channel(endpoint) as channel:
         stub = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
         answer = stub.GetProvisionInfo(
@@ -45,8 +44,8 @@ def provision_info(endpoint: str, worker_id: str) -> beam_provision_api_pb2.Prov
     return answer.info
 
 
-def describe(info: beam_provision_api_pb2.ProvisionInfo, worker_id: str) -> dict[str, str]:
-    """The same as the environment variables that Beam's worker reads."""
+def environment_of(info: beam_provision_api_pb2.ProvisionInfo, worker_id: str) -> dict[str, str]:
+    """Turn the engine's answer into the environment variables that Beam's worker reads."""
     return {
         "WORKER_ID": worker_id,
         "PIPELINE_OPTIONS": json_format.MessageToJson(info.pipeline_options),

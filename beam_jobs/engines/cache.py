@@ -1,4 +1,4 @@
-"""What is downloaded once and kept: complete or absent."""
+"""A cache of downloads. A folder in it is complete or absent."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from model.cli import InputError, RunError
 
 
 def folder() -> Path:
-    """Where downloads are kept: `nightrank` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    """The cache: `nightrank` in `$XDG_CACHE_HOME`, or else in `~/.cache`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nightrank"
 
 
 def keep(name: str, fetch: Callable[[Path], None]) -> Path:
-    """The folder `name` of the cache, filled by `fetch` if it is not there yet.
+    """The folder `name` of the cache. If it is missing, `fetch` makes it.
 
-    `fetch` gets an empty folder, which takes its place in the cache once it is complete. Two that fetch at the same
-    time do so apart, and the first to be done is kept.
+    `fetch` fills an empty folder elsewhere, which is then renamed into the cache. If two processes fetch at the same
+    time, each fills a folder of its own, and the cache keeps the one that is complete first.
+
+    Raises:
+      InputError: the cache cannot be written.
     """
     kept = folder() / name
     if kept.is_dir():
@@ -44,17 +47,17 @@ def keep(name: str, fetch: Callable[[Path], None]) -> Path:
 
 
 def download(command: Sequence[str], what: str, instead: str, environment: dict[str, str] | None = None) -> None:
-    """Run a program that downloads.
+    """Run a program that downloads something.
 
     Args:
-      command: the program first; it is looked for on the path.
-      what: is downloaded, in words.
-      instead: what to do where there is no such program or no network.
-      environment: added to that of this process.
+      command: the program, which is searched on the path, and its arguments.
+      what: what it downloads, in words.
+      instead: what the user can do without the program or without a network.
+      environment: variables to add to those of this process.
 
     Raises:
       InputError: the program is not on this machine.
-      RunError: it failed.
+      RunError: the program failed.
     """
     if shutil.which(command[0]) is None:
         raise InputError(f"{command[0]} is not on this machine, and is needed once to download {what}; {instead}")

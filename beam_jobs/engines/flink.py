@@ -1,7 +1,7 @@
 """A Flink session cluster on this machine: JobManager, TaskManagers and Beam's job server.
 
-Each TaskManager starts its own Python worker, and ends when that is killed. A TaskManager that is lost is replaced, as
-a cluster manager would do, and Flink starts what ran on it again.
+Each TaskManager starts its own Python worker, and ends when that worker is killed. A lost TaskManager is replaced, as a
+cluster manager would do, and Flink repeats the tasks that ran on it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from beam_jobs.engines.java import find_jars, find_java
 from beam_jobs.engines.processes import POLL_SECONDS, Process, Processes, free_ports, listens
 
 RESTARTS = 5
-"""Failures of tasks that a job survives. A mistake in the job fails at every one of them before it is told."""
+"""Failed tasks that a job survives. An error in the job itself is repeated that often before it is reported."""
 RESTART_DELAY_SECONDS = 3
 WORKER_KEPT_MILLISECONDS = 2_000
-"""Between the tasks of a job, so that each need not start Python anew; less than the delay of a restart."""
+"""How long an idle worker is kept, so that the next task need not start Python. Shorter than the delay of a restart."""
 SECONDS_TO_START = 90.0
 
 _JOB_MANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
@@ -31,14 +31,14 @@ _TASK_MANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _JOB_SERVER = "org.apache.beam.runners.flink.FlinkJobServerDriver"
 
 _JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-"""The JVMs move bytes while Python works: they should start fast and leave the cores alone."""
+"""The JVMs only move bytes. They should start fast and leave the cores to Python."""
 _OPENED = [
     *("java.lang", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.text", "java.time", "sun.nio.ch"),
     *("java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks"),
 ]
-"""Packages of the JDK that Flink reaches into, as its own scripts open them."""
+"""Packages of the JDK that Flink uses by reflection. Flink's own scripts open them too."""
 _HEAP_MIB, _DIRECT_MIB, _METASPACE_MIB = 1024, 512, 256
-"""Of a TaskManager. On its heap lies all that meets in a shuffle by one key, several times over."""
+"""Memory of a TaskManager. Its heap holds all values of one key in a shuffle, several times over."""
 _TASK_MANAGER_MEMORY = {
     "task.heap.size": f"{_HEAP_MIB - 128}m",
     "framework.heap.size": "128m",
@@ -51,12 +51,12 @@ _TASK_MANAGER_MEMORY = {
     "jvm-overhead.min": "64m",
     "jvm-overhead.max": "64m",
 }
-"""All of it: what Flink's start scripts would work out, and without which a TaskManager does not start."""
+"""Every part of that memory. Flink's start scripts compute these, and a TaskManager does not start without them."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Of one cluster."""
+    """The ports of one cluster."""
 
     rpc: int
     rest: int
@@ -65,25 +65,25 @@ class Ports:
 
 
 class SessionCluster:
-    """A running cluster. Made by `session_cluster`."""
+    """A running cluster. `session_cluster` makes it."""
 
     def __init__(self, folder: Path, ports: Ports, processes: Processes, task_managers: Processes) -> None:
         self.flags: list[str] = []
-        """For Beam jobs."""
+        """The Beam flags of a job that is to run here."""
         self.processes = processes
-        """Those without which no job can go on."""
+        """The processes that every job needs: JobManager and job server."""
         self._task_managers, self._folder, self._ports = task_managers, folder, ports
-        self._java, self._jars = find_java(), _out_of_uploads(find_jars(), folder)
+        self._java, self._jars = find_java(), _link_jars(find_jars(), folder)
         self._made = 0
         self._lock = threading.Lock()
 
     @property
     def task_managers(self) -> list[Process]:
-        """Those that run, the longest first."""
+        """The TaskManagers that run, the oldest first."""
         return [process for process in self._task_managers if process.running()]
 
     def start_task_manager(self) -> Process:
-        """Add a TaskManager, with one slot. It registers with the JobManager some seconds later."""
+        """Add a TaskManager with one slot. It registers with the JobManager a few seconds later."""
         with self._lock:
             self._made += 1
             name = f"taskmanager-{self._made}"
@@ -102,7 +102,7 @@ class SessionCluster:
         """Start all processes and wait until jobs can be submitted; see `session_cluster`.
 
         Raises:
-          RunError: one of them did not start.
+          RunError: a process did not start.
         """
         write_configuration(self._folder, self._ports, task_managers, restarts)
         self.processes.start(
@@ -125,12 +125,12 @@ class SessionCluster:
             f"--job_endpoint=localhost:{self._ports.job}",
             f"--parallelism={task_managers}",
             f"--environment_cache_millis={WORKER_KEPT_MILLISECONDS}",
-            # Beam keeps the worker of a task that failed, dead or alive, so it takes its TaskManager along.
-            *workers.write_program(self._folder, takes_parent_along=True),
+            # Beam goes on with the worker of a failed task even if it is dead, so a killed worker ends its TaskManager.
+            *workers.write_program(self._folder, ends_parent=True),
         ]
 
     def replace_lost(self, stopping: threading.Event) -> None:
-        """Until told to stop, start a TaskManager for each one that has ended."""
+        """Start a TaskManager for each one that has ended, until told to stop."""
         while not stopping.wait(POLL_SECONDS):
             for process in self._task_managers:
                 if not process.running():
@@ -138,7 +138,7 @@ class SessionCluster:
                     self.start_task_manager()
 
     def _registered(self) -> int:
-        """TaskManagers that the JobManager knows of; 0 while it does not answer."""
+        """The number of TaskManagers that the JobManager knows; 0 while it does not answer."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(f"http://localhost:{self._ports.rest}/overview", timeout=5) as answer:
@@ -154,16 +154,16 @@ class SessionCluster:
 
 @contextlib.contextmanager
 def session_cluster(folder: Path, task_managers: int = 2, restarts: int = RESTARTS) -> Iterator[SessionCluster]:
-    """A cluster, as long as the block lasts.
+    """Run a cluster as long as the block lasts.
 
     Args:
-      folder: gets the logs and `config.yaml`, and scratch files that are deleted in the end.
-      task_managers: with one slot each.
-      restarts: failures of tasks that a job survives, a lost TaskManager or worker being one or two.
+      folder: where to write logs, `config.yaml` and scratch files; the scratch files are deleted at the end.
+      task_managers: how many to start, with one slot each.
+      restarts: how many failed tasks a job survives; a lost TaskManager or worker counts as one or two.
 
     Raises:
-      InputError: something that it needs is not on this machine.
-      RunError: it did not start.
+      InputError: something that the cluster needs is not on this machine.
+      RunError: the cluster did not start.
     """
     folder = folder.resolve()
     scratch = folder / "scratch"
@@ -174,7 +174,7 @@ def session_cluster(folder: Path, task_managers: int = 2, restarts: int = RESTAR
         with Processes(folder) as processes, Processes(folder) as task_manager_processes:
             cluster = SessionCluster(folder, Ports(*free_ports(4)), processes, task_manager_processes)
             cluster.start(task_managers, restarts)
-            # A child is bound to the thread that starts it, and this one ends after them all.
+            # A child is killed when the thread that started it ends; this thread outlives every TaskManager.
             watcher = threading.Thread(target=cluster.replace_lost, args=[stopping], name="replace lost", daemon=True)
             watcher.start()
             try:
@@ -187,7 +187,7 @@ def session_cluster(folder: Path, task_managers: int = 2, restarts: int = RESTAR
 
 
 def write_configuration(folder: Path, ports: Ports, parallelism: int, restarts: int) -> None:
-    """Write `config.yaml`, which JobManager and TaskManagers read."""
+    """Write `config.yaml`, which the JobManager and the TaskManagers read."""
     settings = {
         "jobmanager.rpc.address": "localhost",
         "jobmanager.rpc.port": ports.rpc,
@@ -201,12 +201,12 @@ def write_configuration(folder: Path, ports: Ports, parallelism: int, restarts: 
         "rest.bind-address": "localhost",
         "rest.port": ports.rest,
         "io.tmp.dirs": str(folder / "scratch"),
-        # All nodes have all classes.
+        # Every node has all classes.
         "classloader.resolve-order": "parent-first",
-        # A lost TaskManager is noticed in seconds; the default is most of a minute.
+        # Notice a lost TaskManager within seconds; by default it takes most of a minute.
         "heartbeat.interval": 2_000,
         "heartbeat.timeout": 10_000,
-        # On a batch job Beam's --number_of_execution_retries has no effect; this has.
+        # Beam's --number_of_execution_retries has no effect on a batch job, so the cluster sets it.
         "restart-strategy.type": "fixed-delay",
         "restart-strategy.fixed-delay.attempts": restarts,
         "restart-strategy.fixed-delay.delay": f"{RESTART_DELAY_SECONDS} s",
@@ -215,17 +215,17 @@ def write_configuration(folder: Path, ports: Ports, parallelism: int, restarts: 
     (folder / "config.yaml").write_text("".join(lines), encoding="utf-8")
 
 
-def _out_of_uploads(jars: Path, folder: Path) -> Path:
-    """The same jars in a folder that Beam leaves out of what it uploads with every job.
+def _link_jars(jars: Path, folder: Path) -> Path:
+    """Link the jars into a folder that Beam does not upload with every job, and return that folder.
 
-    All nodes have them already, and to upload and spread 150 MB takes longer than a small job. Of the class path Beam
-    uploads all but what has `gradle/wrapper` in its path (`PipelineResources.isStageable`), and offers no other way.
+    Every node has the jars already, and to upload and distribute 150 MB takes longer than a small job. Beam uploads the
+    whole class path except paths that contain `gradle/wrapper` (`PipelineResources.isStageable`). It has no option.
     """
     left_out = folder / "scratch" / "gradle" / "wrapper"
     left_out.mkdir(parents=True)
     for jar in jars.glob("*.jar"):
         try:
-            # A symbolic link is followed before the path is looked at.
+            # Not a symbolic link: Beam resolves it before it looks at the path.
             (left_out / jar.name).hardlink_to(jar)
         except OSError:
             shutil.copy2(jar, left_out)

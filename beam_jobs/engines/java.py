@@ -1,4 +1,4 @@
-"""What Flink runs on: a Java, and the jars of Flink and Beam's runner, which `mvn` downloads once."""
+"""What Flink needs: Java, and the jars of Flink and of Beam's runner, which Maven downloads once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from beam_jobs.engines import cache
 from model.cli import InputError
 
 JARS = "NIGHTRANK_FLINK_JARS"
-"""The environment variable that names a folder of jars to use instead of the downloaded ones."""
+"""The environment variable with a folder of jars to use instead of a download."""
 OLDEST = 11
-"""The oldest Java that Flink 1.19 and Beam's runner both run on."""
+"""The oldest Java that both Flink 1.19 and Beam's runner support."""
 
 _POM = Path(__file__).with_name("pom.xml")
 _RUNNER = "beam-runners-flink*.jar"
@@ -23,10 +23,10 @@ _RESOLVER = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-depende
 
 
 def find_java() -> str:
-    """The program of `JAVA_HOME`, or else `java` on the path.
+    """The `java` of `JAVA_HOME`, or else the one on the path.
 
     Raises:
-      InputError: there is none, or it is older than `OLDEST`.
+      InputError: there is no Java, or it is older than `OLDEST`.
     """
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=str(Path(home, "bin")) if home else None)
@@ -34,7 +34,7 @@ def find_java() -> str:
         where = f"in JAVA_HOME={home}" if home else "on this machine"
         raise InputError(f"no java {where}, and Flink runs on it; install Java {OLDEST} or later, such as 17")
     done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
-    # "1.8.0_402" to Java 8, "17.0.15" since.
+    # Up to Java 8 the version is written "1.8.0_402", since then "17.0.15".
     found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
     if not found or int(found[1]) < OLDEST:
         version = f"Java {found[1]}" if found else "of no known version"
@@ -43,10 +43,12 @@ def find_java() -> str:
 
 
 def find_jars() -> Path:
-    """The folder of the jars: the one that is named, or the one in the cache, or downloaded into the cache.
+    """The folder of the jars: the one that `NIGHTRANK_FLINK_JARS` names, or else the one in the cache.
+
+    Downloads the jars into the cache if they are not there.
 
     Raises:
-      InputError: the one that is named lacks the runner, or there is no Maven to download with.
+      InputError: the named folder lacks Beam's runner, or Maven is not on this machine.
       RunError: the download failed.
     """
     named = os.environ.get(JARS)

@@ -1,7 +1,7 @@
-"""Prism, Beam's own portable engine: one program that is job server and engine in one.
+"""Prism, Beam's own portable engine: job server and engine in one program.
 
-It comes from Beam's Go module in the version of the Python SDK, built by `go install`; `NIGHTRANK_PRISM` names a
-program to use instead. None is looked for on the path, where `prism` is as likely another project's program.
+`go install` builds it from Beam's Go module in the version of the Python SDK. `NIGHTRANK_PRISM` names a program to use
+instead. The path is not searched, because a `prism` on it may well be another project's program.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from model.cli import InputError
 
 MODULE = "github.com/apache/beam/sdks/v2/go/cmd/prism"
 PROGRAM = "NIGHTRANK_PRISM"
-"""The environment variable."""
+"""The environment variable with a Prism to use instead of building one."""
 SECONDS_TO_START = 30.0
 
 
@@ -28,16 +28,18 @@ class Prism:
     """A running Prism."""
 
     flags: list[str]
-    """For Beam jobs."""
+    """The Beam flags of a job that is to run here."""
     processes: Processes
 
 
 def find_program() -> Path:
-    """The program: the one that is named, or the one in the cache, or built into the cache.
+    """The program: the one that `NIGHTRANK_PRISM` names, or else the one in the cache.
+
+    Builds it into the cache if it is not there.
 
     Raises:
-      InputError: the one that is named cannot be run, or there is no Go to build with.
-      RunError: it could not be built.
+      InputError: the named program cannot be run, or Go is not on this machine.
+      RunError: the build failed.
     """
     named = os.environ.get(PROGRAM)
     if named:
@@ -59,11 +61,11 @@ def find_program() -> Path:
 
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[Prism]:
-    """Prism, as long as the block lasts; it starts a Python worker for a job. Logs go to `folder`.
+    """Run Prism as long as the block lasts. It starts a Python worker for each job. Logs go to `folder`.
 
     Raises:
-      InputError: something that it needs is not on this machine.
-      RunError: it did not start.
+      InputError: something that Prism needs is not on this machine.
+      RunError: Prism did not start.
     """
     program = find_program()
     folder = folder.resolve()
@@ -76,7 +78,7 @@ def server(folder: Path) -> Iterator[Prism]:
             "--runner=PortableRunner",
             f"--job_endpoint=localhost:{job_port}",
             *workers.write_program(folder),
-            # One worker for a job, which may therefore use all cores.
+            # A job has one worker, so that worker may use all cores.
             "--experiments=no_use_multiple_sdk_containers",
         ]
         yield Prism(flags, processes)

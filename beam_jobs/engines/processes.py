@@ -1,4 +1,8 @@
-"""Child processes that live exactly as long as a `with` block, or shorter."""
+"""Child processes that never outlive a `with` block, even if this process is killed.
+
+psutil would not do: it finds the children of a process by looking at all processes, so it misses those that start
+meanwhile, and it cannot tie a child to the life of its parent. Sessions and PR_SET_PDEATHSIG do both in the kernel.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,9 @@ from model.cli import RunError
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 5.0
-"""Between SIGTERM and SIGKILL, for all processes together."""
+"""Time between SIGTERM and SIGKILL, for all processes together."""
 LINES_OF_A_LOG = 15
-"""Shown of the log of a process that ended when it should not have."""
+"""How much of the log to show of a process that ended too early."""
 
 _DIE_WITH_PARENT = (
     "import ctypes, os, signal, sys\n"
@@ -27,14 +31,14 @@ _DIE_WITH_PARENT = (
     "if os.getppid() != int(sys.argv[1]): sys.exit('the parent has ended')\n"
     "os.execvp(sys.argv[2], sys.argv[2:])\n"
 )
-"""Sets PR_SET_PDEATHSIG, then becomes the command: nothing is left behind even where the parent is killed outright.
+"""A program that sets PR_SET_PDEATHSIG and then becomes the command, so that it dies with its parent in any case.
 
-A program of its own because Python code between fork and exec (`preexec_fn`) may hang in a process with threads.
+It is not a `preexec_fn`, because Python code between fork and exec may hang in a process with threads.
 """
 
 
 class Process:
-    """A child in a session of its own, with a file for what it says."""
+    """A child in a session of its own, which writes its output to a log file."""
 
     def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.name, self.log = name, log
@@ -53,39 +57,39 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Of the process, and of its group and session."""
+        """The id of the process, and also of its process group and session."""
         return self._popen.pid
 
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the process is still running."""
         return self._popen.poll() is None
 
     def terminate(self) -> None:
-        """Ask it and all that it has started to end."""
+        """Ask the process and everything that it started to end."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and all that it has started, at once, and wait until it is gone."""
+        """Kill the process and everything that it started, and wait until it is gone."""
         self._signal(signal.SIGKILL)
         self._popen.wait()
 
     def last_lines(self) -> str:
-        """The end of its log."""
+        """The end of the log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-LINES_OF_A_LOG:])
 
     def _signal(self, number: int) -> None:
-        # Also when the process itself has ended: what it started may live on in its group.
+        # Even if the process itself has ended, its children may still run in its group.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
 
 class Processes:
-    """Processes that are started one by one and all stopped when the block ends, however it ends."""
+    """Processes that are started one by one. All are stopped when the block ends, however it ends."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        """Gets `NAME.log` for every process."""
+        """The folder of the log of each process, `NAME.log`."""
         self._started: list[Process] = []
 
     def __enter__(self) -> Processes:
@@ -100,42 +104,42 @@ class Processes:
         return iter(tuple(self._started))
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Process:
-        """Start a process; `environment` is added to that of this one.
+        """Start a process, with the variables of `environment` added to those of this process.
 
         Raises:
-          OSError: no process can be made. A program that is not there ends at once, and says so in its log.
+          OSError: the system cannot make a process. Without the program, the process ends and its log says so.
         """
         process = Process(name, command, self.folder / f"{name}.log", {**os.environ, **(environment or {})})
         self._started.append(process)
         return process
 
     def wait_until(self, what: str, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until `ready` says so.
+        """Wait until `ready` returns true; `what` says in words what it waits for.
 
         Raises:
-          RunError: one of the processes ended, or the time is over. The end of a log is in the message.
+          RunError: a process ended, or the time is up. The message has the end of its log.
         """
         deadline = time.monotonic() + seconds
         while not ready():
-            self.check()
+            self.require_running()
             if time.monotonic() > deadline:
                 last = self._started[-1]
                 raise RunError(f"{what}: not in {seconds:.0f} s; the end of {last.log}:\n{last.last_lines()}")
             time.sleep(POLL_SECONDS)
 
-    def check(self) -> None:
-        """Raises RunError if one of the processes has ended. The end of its log is in the message."""
+    def require_running(self) -> None:
+        """Raises RunError if a process has ended. The message has the end of its log."""
         for process in self._started:
             if not process.running():
                 raise RunError(f"{process.name} has ended; the end of {process.log}:\n{process.last_lines()}")
 
     def forget(self, process: Process) -> None:
-        """Leave out a process that has ended, once all that it had started has ended too."""
+        """Kill what a process that has ended left behind, and keep track of it no longer."""
         process.kill()
         self._started.remove(process)
 
     def stop(self) -> None:
-        """Ask all to end, the last started first, and kill what has not ended in `GRACE_SECONDS`."""
+        """Ask all processes to end, the last started first. After `GRACE_SECONDS`, kill those that still run."""
         for process in reversed(self._started):
             process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
@@ -146,7 +150,7 @@ class Processes:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of this machine that nobody listens on at this moment."""
+    """Ports of this machine, all different, on which nobody listens at the moment."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -155,7 +159,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody on this machine takes connections on the port."""
+    """Whether a process on this machine accepts connections on the port."""
     try:
         with socket.create_connection(("localhost", port), timeout=1):
             return True

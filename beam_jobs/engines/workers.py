@@ -1,4 +1,4 @@
-"""Python workers of a portable engine: each is a process that the engine starts, in this environment and checkout."""
+"""The program by which a portable engine starts Python workers, in this environment and from this checkout."""
 
 from __future__ import annotations
 
@@ -14,43 +14,42 @@ _PROGRAM = """\
 # Starts one Python worker for a Beam engine.
 PYTHONPATH={path}
 export PYTHONPATH
+trap 'kill "$!" 2>/dev/null; exit 0' TERM
 {python} -m beam_jobs.engines.boot "$@" >>{log} 2>&1 &
-worker=$!
-trap 'kill "$worker"; exit 0' TERM
-wait "$worker"
+wait "$!"
 status=$?
-# Killed, by whomever; a worker that the engine hangs up on ends otherwise.
+# Above 128: a signal killed the worker. It ends with another status when the engine closes the connection.
 [ "$status" -le 128 ] || {if_killed}
 exit "$status"
 """
 
 
-def write_program(folder: Path, takes_parent_along: bool = False) -> list[str]:
-    """Write the program `worker` that starts a worker into `folder`; what workers say goes to `workers.log` beside it.
+def write_program(folder: Path, ends_parent: bool = False) -> list[str]:
+    """Write the program `worker`, which starts one worker, into `folder`. Workers log to `workers.log` beside it.
 
-    A process of the engine's own rather than one of a pool of workers that engines share: Beam's pool knows a worker by
-    an id that is unique in one engine process alone, and stops another's worker in its place.
+    Each engine process starts its own workers. Beam's pool of workers is no alternative where engine processes share
+    it: their worker ids collide, and the pool then stops the wrong worker.
 
     Args:
-      folder: an existing one.
-      takes_parent_along: kill the engine process that has started a worker when that is killed, for one that would go
-        on sending to the dead worker, and that is replaced as a whole.
+      folder: an existing folder.
+      ends_parent: when a worker is killed, also kill the engine process that started it. This is for an engine process
+        that would keep sending to the dead worker, and that is replaced as a whole.
 
     Returns:
-      Beam flags by which a job's workers are started so.
+      The Beam flags of a job whose workers are started by the program.
     """
     program = folder / "worker"
     text = _PROGRAM.format(
         path=shlex.quote(os.pathsep.join(filter(None, [str(_TOP), os.environ.get("PYTHONPATH", "")]))),
         python=shlex.quote(sys.executable),
         log=shlex.quote(str(folder / "workers.log")),
-        if_killed='kill -KILL "$PPID"' if takes_parent_along else "true",
+        if_killed='kill -KILL "$PPID"' if ends_parent else "true",
     )
     program.write_text(text, encoding="utf-8")
     program.chmod(0o755)
     return [
         "--environment_type=PROCESS",
         f"--environment_config={json.dumps({'command': str(program)})}",
-        # Beam asks pip for a list of packages, which workers on this machine have no use for.
+        # Beam would call pip for a list of packages. Workers on this machine need none.
         "--experiments=disable_logging_submission_environment",
     ]

@@ -1,4 +1,4 @@
-"""The engines: what they say when something is missing, that they leave nothing behind, that their rows are equal."""
+"""The engines: messages about what is missing, nothing left running, and the rows of DirectRunner."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DATE = "2024-02-29"
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with nothing on its path but what is put into the returned folder, and an empty cache."""
+    """A machine whose path has only the returned folder, which is empty, and whose cache is empty."""
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
@@ -52,7 +52,7 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # A process that has ended and that nobody has waited for yet is still listed.
+    # A process that has ended stays listed until its parent waits for it.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
@@ -63,7 +63,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
-def test_what_is_missing_is_told_with_the_remedy(bare: Path) -> None:
+def test_what_is_missing_is_reported_with_the_remedy(bare: Path) -> None:
     with pytest.raises(InputError, match=r"no java on this machine.*install Java 11 or later"):
         java.find_java()
     with pytest.raises(InputError, match=f"mvn is not on this machine.*{java.JARS}="):
@@ -75,7 +75,7 @@ def test_what_is_missing_is_told_with_the_remedy(bare: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "old"), [("1.8.0_402", True), ("10.0.2", True), ("11.0.2", False), ("17.0.15", False), ("25", False)]
 )
-def test_a_java_that_is_too_old_is_told(bare: Path, version: str, old: bool) -> None:
+def test_a_java_that_is_too_old_is_refused(bare: Path, version: str, old: bool) -> None:
     program = install(bare, "java", f"echo 'openjdk version \"{version}\" 2025-04-15' >&2")
     if old:
         with pytest.raises(InputError, match=r"is Java (8|10); install Java 11"):
@@ -84,7 +84,7 @@ def test_a_java_that_is_too_old_is_told(bare: Path, version: str, old: bool) -> 
         assert java.find_java() == str(program)
 
 
-def test_java_home_goes_before_the_path(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_java_home_comes_before_the_path(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(bare, "java", "echo 'openjdk version \"17\"'")
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "home"))
     with pytest.raises(InputError, match="no java in JAVA_HOME="):
@@ -133,7 +133,7 @@ def test_the_first_of_two_downloads_is_kept(bare: Path) -> None:
             cache.keep("thing", lambda other: (other / "which").write_text("first") and None)
         (folder / "which").write_text("second")
 
-    # `fetch` starts as the cache is empty, and finds it full when it is done.
+    # The cache is empty when `fetch` starts, and full when it ends.
     assert (cache.keep("thing", fetch) / "which").read_text() == "first"
     assert [path.name for path in cache.folder().iterdir()] == ["thing"]
 
@@ -180,7 +180,7 @@ def test_processes_end_when_this_one_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout
         child = int(starter.stdout.readline())
-        # The child has become what was asked for, and so has told the system to end it with its parent.
+        # Once the child runs the command, the system will kill it with its parent.
         wait_for(lambda: b"sleep" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0])
         starter.kill()
     wait_for(lambda: not alive(child))
@@ -192,7 +192,7 @@ def test_free_ports_differ_and_are_free() -> None:
     assert not any(map(listens, ports))
 
 
-def test_the_program_of_workers_stands_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_program_works_with_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "it's a folder"
     folder.mkdir()
     python = install(folder, "a python", 'printf "%s|" "$PYTHONPATH" "$@"')
@@ -204,21 +204,21 @@ def test_the_program_of_workers_stands_any_path(tmp_path: Path, monkeypatch: pyt
     assert (folder / "workers.log").read_text() == f"{TOP}|-m|beam_jobs.engines.boot|--id=1|"
 
 
-@pytest.mark.parametrize("takes_parent_along", [False, True])
+@pytest.mark.parametrize("ends_parent", [False, True])
 @pytest.mark.parametrize(("ends", "killed"), [("exit 1", False), ("kill -KILL $$", True)])
-def test_a_worker_that_is_killed_takes_along_what_started_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes_parent_along: bool, ends: str, killed: bool
+def test_a_killed_worker_ends_its_parent_if_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_parent: bool, ends: str, killed: bool
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(install(tmp_path, "python", ends)))
-    workers.write_program(tmp_path, takes_parent_along)
-    # The shell has more to do, and so starts the worker as a child.
+    workers.write_program(tmp_path, ends_parent)
+    # The shell has another command to run, so it starts the worker as a child.
     done = subprocess.run(["sh", "-c", f"{tmp_path}/worker --id=1; exit 7"], check=False)
-    assert done.returncode == (-signal.SIGKILL if killed and takes_parent_along else 7)
+    assert done.returncode == (-signal.SIGKILL if killed and ends_parent else 7)
 
 
 def test_a_worker_ends_when_the_engine_asks_it_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(install(tmp_path, "python", "echo $$; exec sleep 300")))
-    workers.write_program(tmp_path, takes_parent_along=True)
+    workers.write_program(tmp_path, ends_parent=True)
     log = tmp_path / "workers.log"
     with subprocess.Popen([tmp_path / "worker", "--id=1"]) as starter:
         wait_for(lambda: log.exists() and log.read_text() != "")
@@ -260,7 +260,7 @@ def test_the_command_writes_flags_while_the_engine_runs(bare: Path, tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model and tables, of MovieLens where it is at hand, and in `direct` what DirectRunner makes of them."""
+    """A model and tables, of MovieLens if it is available. `direct` has the rows that DirectRunner makes of them."""
     folder = tmp_path_factory.mktemp("work")
     if movielens := os.environ.get("MOVIELENS_100K_DIR"):
         jobs.write_movielens(folder, Path(movielens))
