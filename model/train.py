@@ -23,11 +23,10 @@ from model.contract import CARD_FILE, TRAINING_FOLDER
 from model.data.interactions import Interactions, describe, digest
 from model.data.splits import Split
 from model.dataset_flags import add_dataset_flags, add_split_flags, read_dataset, split_dataset
-from model.evaluation.baselines import fit_baselines
+from model.evaluation.baselines.fitting import fit_baselines, fit_rating_baselines
 from model.evaluation.ranking_evaluation import evaluate_ranking
-from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
+from model.evaluation.rating_evaluation import evaluate_ratings
 from model.evaluation.report import render_ranking, render_ratings
-from model.metrics.rating import render
 from model.rankers.settings import DEFAULT_SPLITS, MODELS, with_epochs
 from model.tensorflow_start import import_tensorflow
 
@@ -131,7 +130,7 @@ def _measure(trained: Trained, split: Split, seed: int) -> dict[str, Any]:
 
     predict, recommend = trained.recommender.predict, recommender(trained.recommender.recommend)
     ratings = evaluate_ratings(predict, split, fit_rating_baselines(split))
-    print("", render(ratings.parts), "", render_ratings(ratings), sep="\n", flush=True)
+    print("", render_ratings(ratings), sep="\n", flush=True)
     ranking = None
     if split.test.num_rows:
         baselines = fit_baselines(split, seed)

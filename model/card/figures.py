@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID, USER_RATING
 from model.data.splits import Split
 from model.evaluation.held_out import HeldOut
+from model.evaluation.interaction_matrix import row_lengths
 from model.evaluation.top_n import Recommend
 from model.metrics.rating import Predictor, predict_rows
 
@@ -22,7 +23,9 @@ LIST_LENGTH = 10
 BINS = 20
 
 
-def card_data(recommend: Recommend, predict: Predictor, split: Split, seed: int = 0) -> dict[str, Any]:
+def card_data(
+    recommend: Recommend, predict: Predictor, split: Split, seed: int = 0, *, user_ids: bool = False
+) -> dict[str, Any]:
     """Plain JSON for `model.card.model_card.write_card`.
 
     `data` are facts of the rows. `calibration`: the held-out rows sorted by predicted rating and cut into ten parts of
@@ -54,7 +57,7 @@ def card_data(recommend: Recommend, predict: Predictor, split: Split, seed: int 
             "recommended": _shares(rated[user, place], edges),
             "users": len(held_out.users),
         },
-        "examples": _examples(held_out, index, rated, split.train, seed),
+        "examples": _examples(held_out, index, rated, split.train, seed, user_ids),
     }
 
 
@@ -92,7 +95,7 @@ def _shares(values: np.ndarray, edges: np.ndarray) -> list[float]:
 
 
 def _examples(
-    held_out: HeldOut, index: np.ndarray, rated: np.ndarray, train: pa.Table, seed: int
+    held_out: HeldOut, index: np.ndarray, rated: np.ndarray, train: pa.Table, seed: int, user_ids: bool
 ) -> list[dict[str, Any]]:
     drawn = np.random.default_rng(seed).permutation(len(held_out.users))[:EXAMPLES]
     users = held_out.users.take(pa.array(drawn))
@@ -101,13 +104,13 @@ def _examples(
     newest = np.lexsort((-np.arange(rows.num_rows), -rows[TIMESTAMP].to_numpy()))
     rows = rows.take(pa.array(newest))
     examples = []
-    for row, user in zip(drawn, users.to_pylist(), strict=True):
-        relevant = held_out.relevant.slice(row, row + 1).values
+    for number, (row, user) in enumerate(zip(drawn, users.to_pylist(), strict=True), 1):
+        relevant = held_out.relevant[row : row + 1].indices
         titles = index[row][index[row] >= 0][:EXAMPLE_TITLES]
         examples.append(
             {
-                "user": user,
-                "had": int(held_out.seen.lengths[row]),
+                "user": user if user_ids else f"User {number}",
+                "had": int(row_lengths(held_out.seen)[row]),
                 "last": rows.filter(pc.equal(rows[USER_ID], user))[MOVIE_TITLE][:EXAMPLE_TITLES].to_pylist(),
                 "recommended": [
                     {

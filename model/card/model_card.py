@@ -15,8 +15,7 @@ from model.card.sections import (
     ratings_section,
     segments_section,
 )
-from model.evaluation.ranking_evaluation import MODEL
-from model.evaluation.report import LABELS
+from model.evaluation.systems import LABELS, MODEL
 
 Report = Mapping[str, Any]
 

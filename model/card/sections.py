@@ -8,8 +8,7 @@ from typing import Any
 
 from model.card import charts
 from model.card.page import paragraph, section, table
-from model.evaluation.ranking_evaluation import MODEL
-from model.evaluation.report import LABELS, RATING_LABELS
+from model.evaluation.systems import LABELS, MODEL, RATING_LABELS
 
 Report = Mapping[str, Any]
 
@@ -102,7 +101,7 @@ def segments_section(ranking: Report) -> str:
 def exposure_section(ranking: Report) -> str:
     """How widely recommendations are spread over the catalogue."""
     series = {LABELS.get(name, name): report["exposure"] for name, report in ranking["systems"].items()}
-    series["what users watched"] = ranking["watched"]["exposure"]
+    series["what users watched"] = ranking["training_interactions"]["exposure"]
     curves = {
         name: [(100 * place / (len(curve) - 1), 100 * share) for place, share in enumerate(curve)]
         for name, curve in series.items()
@@ -130,8 +129,8 @@ def exposure_section(ranking: Report) -> str:
         paragraph(
             "Novelty: 0 if everybody has the title already, one more each time that half as many have it. Popularity: "
             "1 for the most watched title of all, 0.5 for one in the middle; the last column compares with what users "
-            f"watched by themselves ({_number(ranking['watched']['popularity'], '.3f')}), above 0 meaning more of the "
-            "hits.",
+            f"watched by themselves ({_number(ranking['training_interactions']['popularity'], '.3f')}), "
+            "above 0 meaning more of the hits.",
             "note",
         ),
     )

@@ -1,1 +1,1 @@
-"""How good a model is: metrics, baselines, and the protocol that they are measured by."""
+"""How good a model is: what is asked of it, the baselines beside it, and reports."""

@@ -1,4 +1,4 @@
-"""The protocol by which lists of recommendations are measured, as one plain function."""
+"""Measure lists of recommendations on what a split holds out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from model.data.splits import Split
 from model.evaluation.held_out import HeldOut
+from model.evaluation.interaction_matrix import row_lengths
+from model.evaluation.systems import MODEL
 from model.evaluation.top_n import Recommend
 from model.metrics.ranking import (
     CONFIDENCE,
@@ -25,11 +27,8 @@ from model.metrics.ranking import (
     resample_means,
 )
 
-MODEL = "model"
-"""The name in a report of what is measured; the others are baselines."""
-
 HISTORY_LENGTHS = ((0, 0), (1, 5), (6, 20), (21, 100), (101, None))
-"""Segments of users by how many titles they have in training, both ends included."""
+"""Users are segmented by how many titles they have in training; both ends are included."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,15 @@ class SystemReport:
     metrics: dict[str, Interval]
     """By the names of `UserMetrics`."""
     titles: int
-    """Distinct titles recommended."""
+    """How many distinct titles are recommended."""
     coverage: float
-    """The same as a share of the catalogue."""
+    """`titles` as a share of the catalogue."""
     novelty: float | None
     """In bits, see `model.metrics.ranking.novelty`."""
     popularity: float | None
     """Mean popularity percentile of what is recommended, from 0 to 1."""
     popularity_bias: float | None
-    """The same less that of what users have in training: above 0, hits are recommended more than they are watched."""
+    """`popularity` less that of the training interactions; above 0, hits are recommended more than they are watched."""
     exposure: list[float]
     """See `model.metrics.ranking.exposure_curve`."""
 
@@ -61,7 +60,7 @@ class Segment:
     metrics: dict[str, dict[str, Interval]]
     """By recommender, then metric; empty where there are no users."""
     differences: dict[str, Interval]
-    """By baseline, NDCG of the model less that of the baseline, paired."""
+    """By baseline: NDCG of the model less that of the baseline, on the same users."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +68,16 @@ class RankingReport:
     """What `evaluate_ranking` found."""
 
     protocol: dict[str, Any]
-    """`words`, a list of sentences, and the numbers in them by name."""
+    """`words`, a list of sentences, and by name the numbers in them."""
     systems: dict[str, SystemReport]
     """The model first, then the baselines."""
     differences: dict[str, Interval]
-    """By baseline, NDCG of the model less that of the baseline, paired: both measured on the same users drawn."""
+    """By baseline: NDCG of the model less that of the baseline; each resample draws the same users for both."""
     best_baseline: str | None
-    """The one of highest NDCG."""
+    """The baseline of highest NDCG."""
     segments: list[Segment]
-    watched: dict[str, Any]
-    """`popularity` and `exposure`, as of a system, of what users have in training."""
+    training_interactions: dict[str, Any]
+    """`popularity` and `exposure`, as in `SystemReport`, of the titles that users have in training."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Baselines that could not be fitted, and why."""
 
@@ -99,31 +98,29 @@ def evaluate_ranking(
 ) -> RankingReport | None:
     """Measure a recommender and baselines on what a split holds out.
 
-    Every user of the test part who has a title there that they do not have in the train part gets a list of k from the
-    whole catalogue, the titles of all parts, without what they have in the train part. Their titles of the test part,
-    whatever the rating, are what the list should hold. Users are asked about in blocks, so that memory is bounded by
-    what a block takes, k whole numbers and four metrics a user and recommender, and the baselines themselves.
+    A title of the test part is relevant to its user, whatever the rating, unless the user has it in the train part.
+    Each user with a relevant title gets a list of k titles. The list is drawn from the whole catalogue, the titles of
+    all parts, without those that the user has in the train part. Users are asked about in blocks. Memory therefore
+    holds one block, k integers and four metrics for each user and recommender, and the baselines themselves.
 
     Args:
       recommend: what is measured, fitted to the train part alone.
       split: with a train part that has rows.
-      baselines: by name; likewise.
+      baselines: by name, fitted to the train part alone.
       k: the length of the lists, at least 1.
       seed: of the bootstrap, and of the users where they are sampled.
-      max_users: measure so many users, drawn at random, where there are more; None measures all.
-      left_out: baselines that are missing and why, for the report.
+      max_users: measure at most this many users, drawn at random; None measures all.
+      left_out: the baselines that are missing, each with the reason, for the report.
 
     Returns:
-      The report; None where no user has a title to be found.
+      The report; None where no user has a relevant title.
     """
     held_out = HeldOut.of(split, max_users, seed)
     if not len(held_out.users):
         return None
     lists = {name: held_out.ask(system, k) for name, system in {MODEL: recommend, **baselines}.items()}
     relevant = held_out.relevant
-    columns = {
-        name: measure_users(index, relevant.values, relevant.row_splits).columns() for name, index in lists.items()
-    }
+    columns = {name: measure_users(index, relevant.indices, relevant.indptr).columns() for name, index in lists.items()}
     metrics, differences = _summarise(columns, seed)
     return RankingReport(
         protocol=_protocol(held_out, split, k, seed),
@@ -131,7 +128,7 @@ def evaluate_ranking(
         differences=differences,
         best_baseline=max(baselines, key=lambda name: metrics[name]["ndcg"].mean, default=None),
         segments=list(_segments(columns, lists, held_out, seed)),
-        watched={
+        training_interactions={
             "popularity": mean_percentile(held_out.owners, held_out.owners),
             "exposure": exposure_curve(held_out.owners),
         },
@@ -142,7 +139,7 @@ def evaluate_ranking(
 def _summarise(
     columns: Mapping[str, np.ndarray], seed: int
 ) -> tuple[dict[str, dict[str, Interval]], dict[str, Interval]]:
-    """Each recommender's metrics, `float64[U, 4]`, as intervals, and the differences in NDCG to the model's."""
+    """Intervals of each recommender's metrics, `float64[U, 4]`, and of the model's NDCG less each baseline's."""
     names, count = UserMetrics.names(), len(UserMetrics.names())
     together = np.concatenate(list(columns.values()), axis=1)
     means, resampled = together.mean(axis=0), resample_means(together, seed)
@@ -163,14 +160,14 @@ def _summarise(
 def _system(metrics: dict[str, Interval], index: np.ndarray, held_out: HeldOut) -> SystemReport:
     times = count_titles(index, len(held_out.titles))
     popularity = mean_percentile(times, held_out.owners)
-    watched = mean_percentile(held_out.owners, held_out.owners)
+    usual = mean_percentile(held_out.owners, held_out.owners)
     return SystemReport(
         metrics=metrics,
         titles=int((times > 0).sum()),
         coverage=float((times > 0).mean()),
         novelty=novelty(times, held_out.owners, held_out.train_users),
         popularity=popularity,
-        popularity_bias=None if popularity is None or watched is None else popularity - watched,
+        popularity_bias=None if popularity is None or usual is None else popularity - usual,
         exposure=exposure_curve(times),
     )
 
@@ -178,15 +175,15 @@ def _system(metrics: dict[str, Interval], index: np.ndarray, held_out: HeldOut) 
 def _segments(
     columns: Mapping[str, np.ndarray], lists: Mapping[str, np.ndarray], held_out: HeldOut, seed: int
 ) -> Iterator[Segment]:
-    lengths = held_out.seen.lengths
+    lengths = row_lengths(held_out.seen)
     for low, high in HISTORY_LENGTHS:
         chosen = (lengths >= low) & (lengths <= (lengths.max() if high is None else high))
         name = "new users" if high == 0 else f"{low} to {high} titles" if high else f"{low} titles or more"
         yield _segment(name, {system: values[chosen] for system, values in columns.items()}, seed)
-    # Found or not among the new titles alone: of a user's relevant titles, those that nobody has in training.
-    new = held_out.relevant.where(held_out.owners[held_out.relevant.values] == 0)
-    chosen = new.lengths > 0
-    found = {name: measure_users(index, new.values, new.row_splits).columns()[chosen] for name, index in lists.items()}
+    # The same lists, measured on the relevant titles that nobody has in training.
+    new = held_out.relevant_where(held_out.owners == 0)
+    chosen = row_lengths(new) > 0
+    found = {name: measure_users(index, new.indices, new.indptr).columns()[chosen] for name, index in lists.items()}
     yield _segment("new titles", found, seed)
 
 
@@ -203,10 +200,10 @@ def _protocol(held_out: HeldOut, split: Split, k: int, seed: int) -> dict[str, A
         "users": len(held_out.users),
         "users_not_sampled": held_out.eligible_users - len(held_out.users),
         "users_without_relevant": held_out.test_users - held_out.eligible_users,
-        "new_users": int((held_out.seen.lengths == 0).sum()),
+        "new_users": int((row_lengths(held_out.seen) == 0).sum()),
         "titles": len(held_out.titles),
         "new_titles": int((held_out.owners == 0).sum()),
-        "relevant": len(held_out.relevant.values),
+        "relevant": held_out.relevant.nnz,
         "already_had": held_out.already_had,
         "train_rows": split.train.num_rows,
         "test_rows": split.test.num_rows,
@@ -214,13 +211,13 @@ def _protocol(held_out: HeldOut, split: Split, k: int, seed: int) -> dict[str, A
         "confidence": CONFIDENCE,
         "seed": seed,
     }
+    sampled = f"; {numbers['users_not_sampled']:,} more were not drawn" if numbers["users_not_sampled"] else ""
     words = [
-        f"{numbers['users']:,} users of the test part ({numbers['new_users']:,} of them new) get the best {k} of all "
-        f"{numbers['titles']:,} titles, without those that they have in training.",
-        f"What a list should hold is the user's titles of the test part, whatever the rating: {numbers['relevant']:,} "
-        f"in all; {numbers['already_had']:,} that the user had already do not count.",
-        f"Left out: {numbers['users_without_relevant']:,} users of the test part to whom no title is relevant"
-        + (f", and {numbers['users_not_sampled']:,} not drawn." if numbers["users_not_sampled"] else "."),
+        f"Each of {numbers['users']:,} test users ({numbers['new_users']:,} of them new) gets the best {k} of all "
+        f"{numbers['titles']:,} titles, without those that the user has in training{sampled}.",
+        f"Relevant are the user's titles of the test part, whatever the rating: {numbers['relevant']:,} in all. "
+        f"{numbers['already_had']:,} more do not count, because the user had them in training.",
+        f"{numbers['users_without_relevant']:,} test users have no relevant title and are left out.",
         f"Intervals: {CONFIDENCE:.0%}, percentile bootstrap over users, {RESAMPLES:,} resamples, seed {seed}; "
         "differences are paired.",
     ]

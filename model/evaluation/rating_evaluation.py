@@ -1,4 +1,4 @@
-"""How far predicted ratings are off, on users that training knows and on others, beside what is easily reached."""
+"""Measure predicted ratings, for users that training knows and for new ones, beside simple predictors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ import pyarrow.compute as pc
 
 from model.contract import USER_ID, USER_RATING
 from model.data.splits import Split
-from model.evaluation.ranking_evaluation import MODEL
-from model.evaluation.rating_baselines import BIASES, GLOBAL_MEAN, Biases, GlobalMean
+from model.evaluation.systems import MODEL
 from model.metrics.rating import Metrics, Predictor, errors, measure_parts, predict_rows
-
-LABELS = {GLOBAL_MEAN: "global mean", BIASES: "user and item biases"}
 
 
 @dataclass(frozen=True)
@@ -28,23 +25,15 @@ class RatingReport:
     held_out: str | None
     """The part that `systems` are measured on: test, or validation where test has no rows; None without either."""
     systems: dict[str, dict[str, Metrics]]
-    """By predictor, the model first, then `warm` (rows of users that the train part has), `cold` (others), `all`."""
+    """By predictor, the model first; then `warm` (rows of users that the train part has), `cold` (the rest), `all`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return {"parts": self.parts, "held_out": self.held_out, "systems": self.systems}
 
 
-def fit_rating_baselines(split: Split) -> dict[str, Predictor]:
-    """The global mean and the biases of the train part, which has rows."""
-    return {
-        GLOBAL_MEAN: GlobalMean.fit(split.train).predict,
-        BIASES: Biases.fit(split.train, split.validation).predict,
-    }
-
-
 def evaluate_ratings(predict: Predictor, split: Split, baselines: Mapping[str, Predictor]) -> RatingReport:
-    """Measure a predictor of ratings and baselines on a split: root mean squared error and mean absolute error."""
+    """Root mean squared error and mean absolute error of a predictor and of baselines on a split."""
     held_out = next((name for name in ("test", "validation") if split.parts[name].num_rows), None)
     systems: dict[str, dict[str, Metrics]] = {}
     parts = measure_parts(predict, split.parts)
@@ -60,5 +49,5 @@ def evaluate_ratings(predict: Predictor, split: Split, baselines: Mapping[str, P
 
 
 def known_users(table: pa.Table, train: pa.Table) -> np.ndarray:
-    """`bool[rows]`: whether the user of each row of `table` has a row in `train`."""
+    """`bool[rows]`: whether the user of each row of `table` also has a row in `train`."""
     return pc.is_in(table[USER_ID], value_set=pc.unique(train[USER_ID])).to_numpy()

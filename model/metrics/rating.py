@@ -10,7 +10,7 @@ import pyarrow as pa
 from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
 
 Predictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Two arrays of B user ids and B titles -> `float32[B]` predicted ratings."""
+"""B user ids and B titles, two arrays -> `float32[B]`, the predicted rating of each pair."""
 
 Metrics = dict[str, float | int | None]
 """`rmse`, `mae` and `rows` of one part of a split; the errors are None where the part has no rows."""
@@ -24,12 +24,12 @@ def measure(predict: Predictor, table: pa.Table) -> Metrics:
 
 
 def predict_rows(predict: Predictor, table: pa.Table) -> np.ndarray:
-    """The predicted rating of every row of `table`, `float32[rows]`."""
+    """`float32[rows]`: the predicted rating of each row of `table`."""
     return np.concatenate([np.empty(0, np.float32), *_predictions(predict, table)])
 
 
 def errors(predicted: np.ndarray, given: np.ndarray) -> Metrics:
-    """The metrics of predicted ratings, `float[rows]`, against those given, None where there are no rows."""
+    """The metrics of `predicted` ratings, `float[rows]`, against those `given`; None where there are no rows."""
     if not len(given):
         return {"rmse": None, "mae": None, "rows": 0}
     error = predicted.astype(np.float64) - given
@@ -39,15 +39,6 @@ def errors(predicted: np.ndarray, given: np.ndarray) -> Metrics:
 def measure_parts(predict: Predictor, parts: Mapping[str, pa.Table]) -> dict[str, Metrics]:
     """`measure` on every part of a split."""
     return {name: measure(predict, table) for name, table in parts.items()}
-
-
-def render(metrics: dict[str, Metrics]) -> str:
-    """The metrics as a table of text."""
-    lines = [f"{'':12}{'rows':>10}{'RMSE':>9}{'MAE':>9}"]
-    for part, values in metrics.items():
-        numbers = (f"{values[name]:9.4f}" if values[name] is not None else f"{'-':>9}" for name in ("rmse", "mae"))
-        lines.append(f"{part:12}{values['rows']:10,}{''.join(numbers)}")
-    return "\n".join(lines)
 
 
 def _predictions(predict: Predictor, table: pa.Table) -> Iterator[np.ndarray]:

@@ -16,9 +16,9 @@ from model.card.charts import intervals, lines, nice_ticks
 from model.card.figures import card_data
 from model.card.model_card import write_card
 from model.data.splits import Split, split_interactions
-from model.evaluation.baselines import fit_baselines
+from model.evaluation.baselines.fitting import fit_baselines, fit_rating_baselines
 from model.evaluation.ranking_evaluation import evaluate_ranking
-from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
+from model.evaluation.rating_evaluation import evaluate_ratings
 from tests.model.evaluation.test_evaluation import knows_the_board
 from tests.model.rankers.article.test_training import checkerboard
 

@@ -12,15 +12,19 @@ from hypothesis import strategies as st
 
 from model.data.sources import read_interactions
 from model.data.splits import Split, split_interactions
-from model.evaluation import baselines
-from model.evaluation.interaction_matrix import InteractionMatrix, Ragged, distinct
-from model.evaluation.rating_baselines import Biases, GlobalMean
+from model.evaluation.baselines import ease as ease_module
+from model.evaluation.baselines.biases import Biases
+from model.evaluation.baselines.ease import ease
+from model.evaluation.baselines.fitting import fit_baselines
+from model.evaluation.baselines.global_mean import GlobalMean
+from model.evaluation.interaction_matrix import InteractionMatrix, distinct
+from model.evaluation.systems import BIASES, EASE, IALS, POPULARITY
 from model.evaluation.top_n import Recommend, best_of_order, best_unseen
 from model.metrics.rating import measure_parts
 from tests import oracle
 from tests.model.rankers.article.test_training import checkerboard
 
-NAMES = (baselines.POPULARITY, baselines.BIASES, baselines.EASE)
+NAMES = (POPULARITY, BIASES, EASE)
 
 
 def matrix_of(table: pa.Table) -> InteractionMatrix:
@@ -68,14 +72,14 @@ def test_ease_is_the_closed_form(users: int, titles: int) -> None:
     inverse = np.linalg.inv(held.T.astype(float) @ held + 2 * np.eye(titles))
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0)
-    seen = matrix.rows
-    index = baselines.ease(matrix, penalty=2)(matrix.users, matrix.titles, seen.values, seen.row_splits, 5)
+    seen = matrix.pairs
+    index = ease(matrix, penalty=2)(matrix.users, matrix.titles, seen.indices, seen.indptr, 5)
     expected = oracle.best(held @ weights, [row.nonzero()[0].tolist() for row in held], 5)
     assert shorten(index) == expected
 
 
 def fit(table: pa.Table) -> dict[str, Recommend]:
-    return baselines.fit_baselines(split_interactions(table, "none")).recommenders
+    return fit_baselines(split_interactions(table, "none")).recommenders
 
 
 def test_ease_learns_a_checkerboard() -> None:
@@ -86,7 +90,7 @@ def test_ease_learns_a_checkerboard() -> None:
     whole = checkerboard()
     table = whole.filter(pa.array([(int(u[1:]), int(t[1:])) in set(rows) for u, t in pairs(whole)]))
     matrix = matrix_of(table)
-    index = fit(table)[baselines.EASE](matrix.users, matrix.titles, matrix.rows.values, matrix.rows.row_splits, 5)
+    index = fit(table)[EASE](matrix.users, matrix.titles, matrix.pairs.indices, matrix.pairs.indptr, 5)
     assert (index >= 0).all()
     for user, row in zip(matrix.users.to_pylist(), index, strict=True):
         assert {int(matrix.titles[int(place)].as_py()[1:]) % 2 for place in row} == {int(user[1:]) % 2}
@@ -112,28 +116,28 @@ def test_strangers_short_lists_and_new_titles(name: str) -> None:
 def test_a_user_alone_gets_what_they_get_among_others(name: str) -> None:
     matrix = matrix_of(checkerboard())
     recommend = fit(checkerboard())[name]
-    together = recommend(matrix.users, matrix.titles, matrix.rows.values, matrix.rows.row_splits, 4)
+    together = recommend(matrix.users, matrix.titles, matrix.pairs.indices, matrix.pairs.indptr, 4)
     for place in (0, 17, 39):
-        seen = matrix.rows.slice(place, place + 1)
-        alone = recommend(matrix.users.slice(place, 1), matrix.titles, seen.values, seen.row_splits, 4)
+        seen = matrix.pairs[place : place + 1]
+        alone = recommend(matrix.users.slice(place, 1), matrix.titles, seen.indices, seen.indptr, 4)
         assert alone.tolist() == [together[place].tolist()]
 
 
 def test_what_is_left_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "EASE_MOST_TITLES", 39)
-    fitted = baselines.fit_baselines(split_interactions(checkerboard(), "none"))
-    assert baselines.EASE not in fitted.recommenders
-    assert "40 titles are more than the 39" in fitted.left_out[baselines.EASE]
-    assert fitted.recommenders.keys() | fitted.left_out.keys() == baselines.LABELS.keys()
+    monkeypatch.setattr(ease_module, "MOST_TITLES", 39)
+    fitted = fit_baselines(split_interactions(checkerboard(), "none"))
+    assert EASE not in fitted.recommenders
+    assert "at most 39 titles, and there are 40" in fitted.left_out[EASE]
+    assert fitted.recommenders.keys() | fitted.left_out.keys() == {POPULARITY, BIASES, EASE, IALS}
 
 
-def test_rows_of_a_ragged_array() -> None:
-    rows = Ragged(*ragged([[3, 4], [], [5]]))
-    taken = rows.take(np.array([2, -1, 0, 1]))
-    assert (taken.values.tolist(), taken.row_splits.tolist()) == ([5, 3, 4], [0, 1, 1, 3, 3])
-    assert rows.slice(1, 3).row_splits.tolist() == [0, 0, 1]
-    kept = rows.where(np.array([False, True, True]))
-    assert (kept.values.tolist(), kept.row_splits.tolist()) == ([4, 5], [0, 1, 1, 2])
+def test_pairs_occur_once_and_strangers_are_dropped() -> None:
+    table = pa.table({"user_id": ["b", "a", "b", "z", "b"], "movie_title": ["y", "x", "y", "x", "w"]})
+    matrix = InteractionMatrix.of(table, pa.array(["a", "b", "c"]), pa.array(["w", "x", "y"]))
+    assert matrix.pairs.indices.tolist() == [1, 0, 2]
+    assert matrix.pairs.indptr.tolist() == [0, 1, 3, 3]
+    assert matrix.pairs.data.tolist() == [True, True, True]
+    assert matrix.title_counts.tolist() == [1, 1, 1]
 
 
 def test_biases_by_hand() -> None:

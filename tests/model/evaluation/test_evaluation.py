@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from model.data.interactions import SCHEMA
 from model.data.sources import read_interactions
 from model.data.splits import Split, split_interactions
 from model.evaluation import held_out as held_out_module
-from model.evaluation.baselines import fit_baselines
+from model.evaluation.baselines.fitting import fit_baselines, fit_rating_baselines
 from model.evaluation.held_out import HeldOut
-from model.evaluation.ranking_evaluation import MODEL, RankingReport, evaluate_ranking
-from model.evaluation.rating_evaluation import evaluate_ratings, fit_rating_baselines
+from model.evaluation.ranking_evaluation import RankingReport, evaluate_ranking
+from model.evaluation.rating_evaluation import evaluate_ratings
 from model.evaluation.report import render_ranking, render_ratings
+from model.evaluation.systems import LABELS, MODEL
 from model.evaluation.top_n import best_unseen
 from tests.model.rankers.article.test_training import checkerboard
 
@@ -76,8 +78,8 @@ def test_who_and_what_is_counted() -> None:
     held_out = HeldOut.of(split)
     assert held_out.users.to_pylist() == ["a", "c"]
     assert held_out.titles.to_pylist() == ["w", "x", "y", "z"]
-    assert held_out.seen.values.tolist() == [1, 2]
-    assert held_out.relevant.values.tolist() == [3, 2]
+    assert held_out.seen.indices.tolist() == [1, 2]
+    assert held_out.relevant.indices.tolist() == [3, 2]
     assert held_out.owners.tolist() == [0, 2, 1, 0]
     assert (held_out.test_users, held_out.eligible_users, held_out.already_had) == (3, 2, 2)
     report = report_of(split, k=2)
@@ -135,12 +137,35 @@ def test_nothing_to_find_is_no_report() -> None:
 def test_text_and_json_have_every_figure() -> None:
     report = report_of(board_split())
     text = render_ranking(report)
+    lines = text.splitlines()
     for name, system in report.systems.items():
-        line = next(line for line in text.splitlines() if f"{system.titles:,}" in line.split())
-        assert all(f"{value.mean:.3f} [{value.low:.3f} {value.high:.3f}]" in text for value in system.metrics.values())
-        assert line
+        label = LABELS[name]
+        means, intervals = next((line, after) for line, after in itertools.pairwise(lines) if line.startswith(label))
+        assert means.removeprefix(label).split() == [f"{value.mean:.3f}" for value in system.metrics.values()]
+        assert intervals.split() == [f"{value.low:.3f}-{value.high:.3f}" for value in system.metrics.values()]
+        assert [line for line in lines if line.startswith(label) and f"{system.titles:,}" in line.split()]
         assert name in json.loads(json.dumps(report.as_dict(), allow_nan=False))["systems"]
-    assert all(words in text for words in report.protocol["words"])
+    for value in report.differences.values():
+        assert f"{value.mean:+.4f}  {value.low:.4f} to {value.high:.4f}" in text
+    for segment in report.segments:
+        for value in (segment.metrics[name]["ndcg"] for name in segment.metrics):
+            assert f"{value.mean:.3f}" in text
+            assert f"{value.low:.3f}-{value.high:.3f}" in text
+    told = " ".join(text.split())
+    assert all(words in told for words in report.protocol["words"])
+
+
+@pytest.mark.parametrize("left_out", [{}, {"ease": "a reason " * 20}])
+def test_reports_fit_eighty_columns(left_out: dict[str, str]) -> None:
+    split = board_split()
+    five = dict.fromkeys(("popularity", "biases", "ease", "ials"), knows_the_board)
+    report = evaluate_ranking(knows_the_board, split, five, left_out=left_out)
+    assert report is not None
+    known = lambda users, titles: np.full(len(users), 2.0)  # noqa: E731
+    ratings = evaluate_ratings(known, split, fit_rating_baselines(split))
+    lines = [*render_ranking(report).splitlines(), *render_ratings(ratings).splitlines()]
+    assert len(lines) > 40
+    assert not [line for line in lines if len(line) > 80]
 
 
 def test_ratings_of_known_users_and_of_new_ones() -> None:
