@@ -188,7 +188,7 @@ def test_a_model_of_which_little_is_known(tmp_path: Path) -> None:
 
 def test_what_the_charts_are_of() -> None:
     split = split_of_board()
-    data = card_data(knows_the_board, predict, split)
+    data = card_data(knows_the_board, predict, split, user_ids=True)
     assert sum(group["rows"] for group in data["calibration"]) == split.test.num_rows
     predicted = [group["predicted"] for group in data["calibration"]]
     assert predicted == sorted(predicted)
@@ -201,6 +201,15 @@ def test_what_the_charts_are_of() -> None:
     # In the table the titles of a user stand in the order of time.
     assert example["last"] == had["movie_title"].to_pylist()[::-1][:5]
     assert not set(had["movie_title"].to_pylist()) & {one["title"] for one in example["recommended"]}
+
+
+def test_users_are_named_by_number_unless_ids_are_asked_for() -> None:
+    split = split_of_board()
+    anonymous, named = (card_data(knows_the_board, predict, split, user_ids=asked) for asked in (False, True))
+    assert [example["user"] for example in anonymous["examples"]] == [f"User {number}" for number in range(1, 11)]
+    assert {example["user"] for example in named["examples"]} <= set(split.test["user_id"].to_pylist())
+    for one, other in zip(anonymous["examples"], named["examples"], strict=True):
+        assert {**one, "user": None} == {**other, "user": None}
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.03, 0.131), (-0.08, 0.02), (5, 5), (0, 123_456), (1e-6, 2e-6)])
