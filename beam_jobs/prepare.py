@@ -1,6 +1,6 @@
 """Turn interactions into the tables that scoring reads: users with what each has seen, and candidates.
 
-python -m beam_jobs.prepare --dataset sample --output runs/local
+nightrank prepare --dataset sample --output runs/local
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs.io import parquet_files, storage
 from beam_jobs.pipeline import execution
-from beam_jobs.pipeline.counters import count
+from beam_jobs.pipeline.counters import as_table, count
 from beam_jobs.pipeline.options import add_no_wait, parse_flags
 from beam_jobs.pipeline.shuffle import partitions_for
 from beam_jobs.publishing.replacement import replace_folders
-from beam_jobs.publishing.run_report import render
 from beam_jobs.users.interactions import Source, open_source
 from beam_jobs.users.transforms import (
     READ,
@@ -33,30 +32,41 @@ from beam_jobs.users.transforms import (
 )
 from beam_jobs.users.user_vectors import UserVectors, find_vectors
 from beam_jobs.users.watch_history import titles_schema
-from model.cli import FlagParser, InputError, run
+from model.cli import FlagParser, InputError, about, run
 from model.data.interactions import add_rejects
-from model.dataset_flags import add_dataset_flags
+from model.dataset_flags import about_dataset, add_dataset_flags, read_columns
 
 TABLES = ("users", "candidates")
-"""The folders that are written."""
+"""The folders to write."""
 
 
 def build_parser() -> FlagParser:
-    """The flags of this command; what it does not know goes to Beam."""
-    parser = FlagParser(prog="python -m beam_jobs.prepare", description="Turn interactions into users and candidates.")
+    """The flags of this command."""
+    parser = FlagParser(
+        prog="nightrank prepare",
+        description="Turn interactions into the tables of users and candidates.",
+        example="nightrank prepare --dataset sample --output runs/local",
+        passes_on="Beam",
+    )
     add_dataset_flags(parser)
     parser.add_argument("--output", required=True, help="folder that gets users/ and candidates/, local or gs://")
     parser.add_argument(
-        "--with_vectors",
-        metavar="MODEL",
-        help="folder of a model whose users' vectors lie beside it: add them to users/",
+        "--with_vectors", metavar="MODEL", help="folder of a model with user vectors beside it: add them to users/"
     )
     add_no_wait(parser)
     return parser
 
 
+def main(argv: Sequence[str]) -> None:
+    """Prepare, and say what came out."""
+    args, options = parse_flags(build_parser(), argv)
+    counters = prepare(args, options)
+    print("submitted; when it is done:" if counters is None else f"{as_table(counters)}\nwritten:", end=" ")
+    print(f"{storage.join(args.output, 'users')} and {storage.join(args.output, 'candidates')}")
+
+
 def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int] | None:
-    """Write `users/` and `candidates/` into `args.output`, both once both are complete.
+    """Write `users/` and `candidates/` into `args.output`. They appear together, once both are complete.
 
     Returns:
       Counters; None where the pipeline was submitted and not waited for.
@@ -66,14 +76,17 @@ def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int
       RunError: the pipeline failed.
     """
     run_id = uuid.uuid4().hex[:8]
-    vectors = find_vectors(args.with_vectors, "--with_vectors") if args.with_vectors else None
-    storage.check_writable(args.output, "--output")
+    with about("--with_vectors"):
+        vectors = find_vectors(args.with_vectors) if args.with_vectors else None
+    with about("--output"):
+        storage.check_writable(args.output)
     staged = storage.join(args.output, "_staging", f"prepare-{run_id}")
     try:
-        source = open_source(args, storage.join(staged, "interactions"))
-        counters = execution.run(
-            prepare_pipeline(source, vectors, args, staged, run_id, options), wait=not args.no_wait
-        )
+        columns, folder = read_columns(args), storage.join(staged, "interactions")
+        with about_dataset():
+            source = open_source(args.dataset, columns, args.tfds_data_dir, folder)
+        pipeline = prepare_pipeline(source, vectors, args, staged, run_id, options)
+        counters = execution.run(pipeline, wait=not args.no_wait)
     except BaseException:
         storage.delete_staged(staged)
         raise
@@ -91,7 +104,7 @@ def prepare_pipeline(
     run_id: str,
     options: PipelineOptions,
 ) -> beam.Pipeline:
-    """Interactions in, and perhaps vectors; users and candidates out, and in their places once both are complete."""
+    """Interactions in, and perhaps user vectors; users and candidates out, put in their places when both are done."""
     partitions = partitions_for(source.rows, vectors.rows * vectors.width if vectors else 0)
     pipeline = beam.Pipeline(options=options)
     interactions, rejects = (
@@ -119,14 +132,6 @@ def prepare_pipeline(
     return pipeline
 
 
-def main(argv: Sequence[str]) -> None:
-    """Prepare, and say what came out."""
-    args, options = parse_flags(build_parser(), argv)
-    counters = prepare(args, options)
-    print("submitted; when it is done:" if counters is None else f"{render(counters)}\nwritten:", end=" ")
-    print(f"{storage.join(args.output, 'users')} and {storage.join(args.output, 'candidates')}")
-
-
 def _write_titles(titles: pa.Table, path: str) -> str:
     count({"titles": titles.num_rows})
     parquet_files.write_table(titles, path)
@@ -142,10 +147,10 @@ def _publish(
     candidates: Sequence[str],
     more: Sequence[Rejects],
 ) -> None:
-    """Put both tables in their places. Done once already, it does nothing.
+    """Put both tables in their places. A second call, as a runner may make, does nothing.
 
     Raises:
-      InputError: no row could be used, so there is no user.
+      InputError: no row of the dataset can be used, so there is no user.
     """
     if not users:
         total = dict(rejects)

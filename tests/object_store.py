@@ -19,6 +19,8 @@ class ObjectStore(FileSystem):
     objects: ClassVar[dict[str, bytes]] = {}
     fail_on: ClassVar[str | None] = None
     """Writing or deleting an object whose address contains it fails."""
+    opened: ClassVar[list[str]] = []
+    """The address of every object that was opened for reading, once for each time."""
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     @classmethod
@@ -47,6 +49,8 @@ class ObjectStore(FileSystem):
     def open(self, path: str, mime_type: str = "", compression_type: str = "") -> io.BytesIO:
         if path not in self.objects:
             raise FileNotFoundError(path)
+        with self._lock:
+            self.opened.append(path)
         return io.BytesIO(self.objects[path])
 
     def copy(self, source_file_names: Sequence[str], destination_file_names: Sequence[str]) -> None:

@@ -8,13 +8,18 @@ from typing import Any
 import pyarrow as pa
 
 from beam_jobs.io import parquet_files, storage
+from beam_jobs.io.footer import read_footers
 from beam_jobs.io.schemas import CANDIDATES, RECOMMENDATIONS, USERS
-from beam_jobs.publishing.run_report import RunReport
+from beam_jobs.run import PlannedFile, RunReport, RunSpec, Selection, StagedRun
 
 DATE = "2024-02-29"
 TITLES = [f"title {number:02}" for number in range(30)]
 TOP_N = 4
-PARTS = (("part-r1-0.parquet", 0, 0, 1), ("part-r1-1.parquet", 0, 1, 2), ("part-r1-2.parquet", 1, 0, 1))
+FILES = (
+    PlannedFile("part-r1-0.parquet", 0, 0, 1),
+    PlannedFile("part-r1-1.parquet", 0, 1, 2),
+    PlannedFile("part-r1-2.parquet", 1, 0, 1),
+)
 PART_STARTS = (0, 80, 114, 194)
 """Rows at which the parts begin, and their number; users 27 to 29 have fewer than `TOP_N`."""
 
@@ -30,26 +35,35 @@ class Staged:
         return storage.join(self.work, "_staging", f"{DATE}-r1")
 
     @property
-    def partition(self) -> str:
-        return storage.join(self.folder, f"run_date={DATE}")
+    def run(self) -> StagedRun:
+        return StagedRun(self.folder)
+
+    @property
+    def rows_folder(self) -> str:
+        return self.run.rows_folder(DATE)
 
     @property
     def parts(self) -> list[str]:
-        return [storage.join(self.partition, name) for name, *_ in PARTS]
+        return [storage.join(self.rows_folder, file.name) for file in FILES]
 
     def change_report(self, **values: Any) -> None:
-        report = RunReport.read(self.partition, "")
-        replace(report, **values).write(self.partition)
+        replace(RunReport.read(self.rows_folder), **values).write(self.rows_folder)
+
+    def change_spec(self, **values: Any) -> None:
+        self.change_report(spec=replace(RunReport.read(self.rows_folder).spec, **values))
 
     def change_counter(self, name: str, value: int) -> None:
-        report = RunReport.read(self.partition, "")
-        self.change_report(counters={**report.counters, name: value})
+        self.change_report(counters={**RunReport.read(self.rows_folder).counters, name: value})
 
     def change_part(self, number: int, rows: pa.Table, describe: bool = True) -> None:
         """Write other rows into a part; `describe` tells of them in the report, as a run gone wrong would."""
         parquet_files.write_table(rows, self.parts[number])
         if describe:
-            self.change_report(files=parquet_files.describe(storage.join(self.partition, "*.parquet")))
+            self.change_report(files=describe_files(self.rows_folder))
+
+
+def describe_files(folder: str) -> tuple[parquet_files.FileDescription, ...]:
+    return parquet_files.describe(read_footers(storage.list_files(storage.join(folder, "*.parquet"))))
 
 
 def stage(work: str) -> Staged:
@@ -65,7 +79,7 @@ def stage(work: str) -> Staged:
     users = pa.table([list(column) for column in zip(*seen, strict=True)], schema=USERS)
     for number in range(2):
         parquet_files.write_table(users.slice(number * 30, 30), storage.join(work, "users", f"{number}.parquet"), 20)
-    parquet_files.write_table(pa.table([TITLES], schema=CANDIDATES), storage.join(staged.folder, "candidates.parquet"))
+    parquet_files.write_table(pa.table([TITLES], schema=CANDIDATES), staged.run.candidates_file)
 
     rows = []
     for user, titles in seen[:-1]:
@@ -76,17 +90,20 @@ def stage(work: str) -> Staged:
     table = pa.table([list(column) for column in zip(*rows, strict=True)], schema=RECOMMENDATIONS)
     for number, path in enumerate(staged.parts):
         parquet_files.write_table(table.slice(PART_STARTS[number], PART_STARTS[number + 1] - PART_STARTS[number]), path)
-    RunReport(
+    spec = RunSpec(
         run_id="r1",
         run_date=DATE,
         model_version="v1",
         model_kind="basic",
         score_kind="rating",
-        top_n=TOP_N,
-        exclude_seen=True,
-        min_score=None,
-        users=storage.join(work, "users", "*.parquet"),
-        candidates=len(TITLES),
+        selection=Selection(TOP_N),
+        users_glob=storage.join(work, "users", "*.parquet"),
+        user_count=51,
+        candidate_count=len(TITLES),
+        files=FILES,
+    )
+    RunReport(
+        spec,
         counters={
             "users_read": 51,
             "users_rejected_no_user_id": 1,
@@ -100,7 +117,6 @@ def stage(work: str) -> Staged:
         },
         seconds={"score": 1.0},
         pairs_per_second=1.0,
-        files=parquet_files.describe(storage.join(staged.partition, "*.parquet")),
-        parts=PARTS,
-    ).write(staged.partition)
+        files=describe_files(staged.rows_folder),
+    ).write(staged.rows_folder)
     return staged

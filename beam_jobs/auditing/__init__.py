@@ -1,1 +1,1 @@
-"""The rules that published recommendations keep."""
+"""The audit of a run before it is published: an independent check of its files."""

@@ -1,71 +1,63 @@
-"""The rules that published recommendations keep, as checks on Arrow columns."""
+"""The rules that recommendations must keep, as checks on Arrow columns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_jobs.io.lookup import array, positions, positions_in_lists
+from beam_jobs.io.lookup import as_array, index_in, index_in_lists
 from beam_jobs.io.schemas import RECOMMENDATIONS, SOURCE_COLD_START, SOURCE_MODEL
 from beam_jobs.pipeline.shuffle import hash_words
-from beam_jobs.publishing.run_report import RunReport
+from beam_jobs.run import RunReport, Selection
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
 REPEATED_USER = "user is more than once in the users table"
 
 MOST_MARKS = 1 << 26
-"""A mark for each pair of a user and a candidate, 64 MiB of them; with more candidates, pairs are sorted."""
+"""With at most so many pairs of a user and a candidate, each pair gets a mark, which takes 64 MiB. More are sorted."""
 
 Findings = dict[str, Any]
-"""`counts: {name: int}` and `violations: {kind: [count, example]}`; plain, so that it is JSON as it is."""
+"""`counts: {name: int}` and `violations: {kind: [count, example]}`: plain values, so JSON can hold it as it is."""
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What a run was asked to do."""
-
-    top_n: int
-    exclude_seen: bool
-    min_score: float | None
-    model_version: str
-
-
-def check_rows(users: pa.Table, recommendations: pa.Table, candidates: pa.Array, rules: Rules) -> Findings:
+def check_rows(
+    users: pa.Table, recommendations: pa.Table, candidates: pa.Array, selection: Selection, model_version: str
+) -> Findings:
     """Check the recommendations of some users against everything known of these users.
 
     Args:
-      users: `beam_jobs.io.schemas.USERS` with strings plain or as dictionaries, of distinct users.
-      recommendations: `beam_jobs.io.schemas.RECOMMENDATIONS`, likewise, all rows of these users.
+      users: `beam_jobs.io.schemas.USERS`, distinct. Strings may be dictionaries.
+      recommendations: `beam_jobs.io.schemas.RECOMMENDATIONS`, all rows of these users. Strings may be dictionaries.
       candidates: `string[M]`, distinct, in the order that breaks ties.
-      rules: of the run.
+      selection: which candidates the run was to recommend.
+      model_version: the run's.
     """
     has_id = pc.fill_null(pc.not_equal(users[USER_ID], ""), False)
     accepted = users if pc.all(has_id).as_py() else users.filter(has_id)
-    names = array(accepted[USER_ID]).cast(pa.string())
+    names = as_array(accepted[USER_ID]).cast(pa.string())
     found = _Violations(recommendations)
     for name in RECOMMENDATIONS.names:
         if recommendations[name].null_count:
             found.add_rows(f"null in {name}", recommendations[name].is_null())
 
-    # From here on a user is its row in the users table and a title its position in the candidates; -1 is neither.
-    user = positions(recommendations[USER_ID], names)
-    title = positions(recommendations[MOVIE_TITLE], candidates)
+    # From here on a user is its row in the users table and a title its index in the candidates; -1 stands for unknown.
+    user = index_in(recommendations[USER_ID], names)
+    title = index_in(recommendations[MOVIE_TITLE], candidates)
     found.add_rows("user is not in the users table, or elsewhere in it", user < 0)
     found.add_rows("title is no candidate", title < 0)
     known = (user >= 0) & (title >= 0)
     pairs = user.astype(np.int64) * len(candidates) + title
     seen_pairs, left = np.zeros(0, np.int64), np.full(len(names), len(candidates))
-    if rules.exclude_seen:
-        seen, splits = positions_in_lists(accepted[SEEN], candidates)
+    if selection.exclude_seen:
+        seen, splits = index_in_lists(accepted[SEEN], candidates)
         seen_pairs = np.repeat(np.arange(len(names)) * len(candidates), np.diff(splits)) + seen
-        left -= _distinct(seen_pairs, np.diff(splits), len(candidates), rules.top_n)
+        left -= _distinct(seen_pairs, np.diff(splits), len(candidates), selection.top_n)
     meets, repeats = _look_up(pairs[known], seen_pairs, len(names) * len(candidates))
-    # Which ones takes ten times as long, and is not expected.
+    # Finding out which rows are wrong takes ten times as long, so that waits until some are.
     if meets:
         found.add_rows("title was seen by the user", known & np.isin(pairs, seen_pairs))
     if repeats:
@@ -74,13 +66,13 @@ def check_rows(users: pa.Table, recommendations: pa.Table, candidates: pa.Array,
         found.add_rows("title is twice among a user's", twice)
 
     rows = np.bincount(user[user >= 0], minlength=len(names))
-    expected = np.minimum(rules.top_n, left)
-    wrong = rows > expected if rules.min_score is not None else rows != expected
+    expected = np.minimum(selection.top_n, left)
+    wrong = rows > expected if selection.min_score is not None else rows != expected
     example = f"user {names[int(np.argmax(wrong))].as_py()!r}" if wrong.any() else ""
     found.add("user has another number of rows than candidates left allow", int(wrong.sum()), example)
 
     _check_order(found, recommendations, user, title)
-    _check_values(found, recommendations, rules)
+    _check_values(found, recommendations, selection, model_version)
     return {
         "counts": {
             "users_read": users.num_rows,
@@ -94,9 +86,9 @@ def check_rows(users: pa.Table, recommendations: pa.Table, candidates: pa.Array,
 
 
 def check_distinct(user_ids: pa.Array) -> Findings:
-    """Check that no user is among some ids twice; empty ones are none."""
+    """Check that no user id comes twice. Null and empty ids do not count."""
     ids = user_ids.filter(pc.fill_null(pc.not_equal(user_ids, ""), False))
-    # Sorted hashes take a third of the time of a table of strings, and where no two are equal, no two ids are.
+    # If all hashes differ, all ids do. Sorting hashes takes a third of the time of a hash table of strings.
     hashes = np.sort(hash_words(ids))
     if not (hashes[1:] == hashes[:-1]).any():
         return {"counts": {}, "violations": {}}
@@ -109,7 +101,7 @@ def check_distinct(user_ids: pa.Array) -> Findings:
 
 
 def check_counters(report: RunReport, found: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> Findings:
-    """Check what a run says of itself against the files that are there and the rows that were counted in them."""
+    """Check the files and counters that a run reports against the files found and the counts of their rows."""
     violations = {}
     if list(report.files) != list(found):
         listed, there = ([file["name"] for file in files] for files in (report.files, found))
@@ -122,7 +114,7 @@ def check_counters(report: RunReport, found: Sequence[Mapping[str, Any]], counts
 
 
 def check_coverage(users: int, counts: Mapping[str, int]) -> Findings:
-    """Check that all rows of the users table, `users` in number, were looked at, each once."""
+    """Check that the audit has looked at each of the `users` rows of the users table once."""
     looked_at = counts["users_read"]
     if looked_at == users:
         return {"counts": {}, "violations": {}}
@@ -131,7 +123,7 @@ def check_coverage(users: int, counts: Mapping[str, int]) -> Findings:
 
 
 def merge(findings: Iterable[Findings]) -> Findings:
-    """The sum of findings; of examples, the first by alphabet, so that order does not matter."""
+    """Add findings up. Of the examples the alphabetically first stays, so the order does not matter."""
     counts: dict[str, int] = {}
     violations: dict[str, list[Any]] = {}
     for finding in findings:
@@ -144,7 +136,7 @@ def merge(findings: Iterable[Findings]) -> Findings:
 
 
 class _Violations:
-    """What is wrong, by kind: how often, and where for example."""
+    """What is wrong, by kind: how often, and an example."""
 
     def __init__(self, recommendations: pa.Table) -> None:
         self._recommendations = recommendations
@@ -155,7 +147,7 @@ class _Violations:
             self.by_kind[kind] = [number, example]
 
     def add_rows(self, kind: str, wrong: np.ndarray | pa.ChunkedArray) -> None:
-        """`wrong` is `bool[rows]` of the recommendations."""
+        """Add the recommendations for which `wrong`, `bool[rows]`, is true."""
         flags = np.asarray(wrong, bool)
         if flags.any():
             row = self._recommendations.slice(int(np.argmax(flags)), 1).to_pylist()[0]
@@ -163,10 +155,13 @@ class _Violations:
 
 
 def _check_order(found: _Violations, recommendations: pa.Table, user: np.ndarray, title: np.ndarray) -> None:
-    """Ranks from 1 without gaps; along them, score falls, and at equal score the position in the candidates rises."""
+    """Check that ranks count from 1 without gaps, and that rows in this order are in the order of the contract.
+
+    Scores never rise. Where two are equal, the index in the candidates rises.
+    """
     rank = _numbers(recommendations["rank"])
     score = _numbers(recommendations["score"])
-    source = positions(recommendations["source"], pa.array([SOURCE_MODEL, SOURCE_COLD_START]))
+    source = index_in(recommendations["source"], pa.array([SOURCE_MODEL, SOURCE_COLD_START]))
     order = None
     if not ((user[1:] > user[:-1]) | ((user[1:] == user[:-1]) & (rank[1:] >= rank[:-1]))).all():
         order = np.lexsort((rank, user))
@@ -192,39 +187,41 @@ def _check_order(found: _Violations, recommendations: pa.Table, user: np.ndarray
         found.add_rows(kind, in_table_order)
 
 
-def _check_values(found: _Violations, recommendations: pa.Table, rules: Rules) -> None:
+def _check_values(found: _Violations, recommendations: pa.Table, selection: Selection, model_version: str) -> None:
     for name in ("score", "predicted_rating"):
         found.add_rows(f"{name} is not finite", ~np.isfinite(_numbers(recommendations[name])))
-    if rules.min_score is not None:
-        below = _numbers(recommendations["score"]) < np.float32(rules.min_score)
-        found.add_rows("score is below --min_score", below)
+    if selection.min_score is not None:
+        below = _numbers(recommendations["score"]) < np.float32(selection.min_score)
+        found.add_rows("score is below min_score", below)
     for name, allowed, kind in (
         ("source", [SOURCE_MODEL, SOURCE_COLD_START], "source is not one of those defined"),
-        ("model_version", [rules.model_version], "model_version is not the run's"),
+        ("model_version", [model_version], "model_version is not the run's"),
     ):
-        found.add_rows(kind, positions(recommendations[name], pa.array(allowed)) < 0)
+        found.add_rows(kind, index_in(recommendations[name], pa.array(allowed)) < 0)
 
 
 def _look_up(values: np.ndarray, others: np.ndarray, limit: int) -> tuple[bool, bool]:
-    """Whether one of `values` is among `others`, and whether one is there twice; `int64` all, in [0, limit)."""
+    """Whether any value is in `others`, and whether any value comes twice. All are `int64` in [0, limit)."""
     if limit <= MOST_MARKS:
         marks = np.zeros(limit, bool)
         marks[values] = True
         return bool(marks[others].any()), bool(np.count_nonzero(marks) < len(values))
     rising, others = np.sort(values), np.append(np.sort(others), -1)
-    # NumPy's own `isin` hashes, which takes ten times as long here.
+    # `np.isin` takes ten times as long here.
     among = others[np.searchsorted(others[:-1], rising)] == rising
     return bool(among.any()), bool((rising[1:] == rising[:-1]).any())
 
 
 def _distinct(seen_pairs: np.ndarray, listed: np.ndarray, candidates: int, top_n: int) -> np.ndarray:
-    """`int64[users]`: how many different titles each has seen, or has listed if `top_n` are left of them all the same.
+    """How many different candidates each user has seen, `int64[users]`.
+
+    Where `top_n` candidates are left in any case, this is the number listed, repeats included: counting takes longer.
 
     Args:
       seen_pairs: `int64[S]`, each `user * candidates + title`.
-      listed: `int64[users]`, how many of them each has.
-      candidates: how many titles there are.
-      top_n: how many a user is to get.
+      listed: `int64[users]`, how many of `seen_pairs` each user has.
+      candidates: the number of candidates.
+      top_n: recommendations that a user can get at most.
     """
     close = listed > candidates - top_n
     if not close.any():
@@ -234,7 +231,7 @@ def _distinct(seen_pairs: np.ndarray, listed: np.ndarray, candidates: int, top_n
 
 
 def _come_before(values: np.ndarray) -> np.ndarray:
-    """`bool[rows]`: whether a value has come before."""
+    """Whether a value has come before, `bool[rows]`."""
     before = np.zeros(len(values), bool)
     order = np.argsort(values, kind="stable")
     before[order[1:]] = values[order[1:]] == values[order[:-1]]
@@ -242,6 +239,6 @@ def _come_before(values: np.ndarray) -> np.ndarray:
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """A column of numbers with nan, or 0 for whole numbers, for null; nulls are reported on their own."""
+    """A column of numbers, with NaN for null, or 0 in a column of whole numbers. Nulls are reported separately."""
     filler = 0 if pa.types.is_integer(column.type) else float("nan")
     return np.asarray(pc.fill_null(column, filler))

@@ -33,8 +33,8 @@ def check_buckets(night: Night, options: PipelineOptions, write: bool) -> None:
     for flag, path in places.items():
         with about(flag):
             buckets.check_exists(path, options, night.cloud.region)
-        if write:
-            storage.check_writable(path, flag)
+            if write:
+                storage.check_writable(path)
 
 
 def size_scoring_worker(night: Night) -> WorkerSize:
@@ -44,7 +44,8 @@ def size_scoring_worker(night: Night) -> WorkerSize:
       InputError: the model is not there, or it does not fit the machine.
     """
     # Tables of users that lie beside the model are read by `prepare`, and no scoring worker loads them.
-    model_bytes = storage.size_below(night.model, "--model", left_out=USER_VECTORS_FOLDER)
+    with about("--model"):
+        model_bytes = storage.size_below(night.model, left_out=USER_VECTORS_FOLDER)
     with about("--worker_machine_type"):
         return size_worker(night.cloud.machine, model_bytes, one_process=bool(night.cloud.gpu))
 
@@ -60,6 +61,7 @@ def check_inputs(night: Night) -> bool:
     """
     for flag, pattern in {"--users": night.users, "--candidates": night.candidates}.items():
         if pattern:
-            storage.match(pattern, flag)
+            with about(flag):
+                storage.match(pattern)
     with about("--model"):
         return check_model(night.model).needs_vectors

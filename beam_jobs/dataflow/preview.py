@@ -13,12 +13,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_jobs import prepare, score
 from beam_jobs.dataflow import submission
 from beam_jobs.dataflow.night import Job, Night
-from beam_jobs.io.schemas import CANDIDATES
+from beam_jobs.io.schemas import CANDIDATES, USERS
 from beam_jobs.pipeline.parallelism import threads_a_process
-from beam_jobs.publishing.run_report import RunReport
+from beam_jobs.run import RunSpec, Selection
 from beam_jobs.scoring.candidates import CandidateList
-from beam_jobs.scoring.recommendations import Selection
-from beam_jobs.scoring.transforms import Plan
+from beam_jobs.scoring.plan import Plan
 from beam_jobs.users.interactions import Source
 from beam_jobs.users.transforms import HISTORY
 from beam_jobs.users.user_vectors import UserVectors
@@ -53,30 +52,24 @@ def _prepare_pipeline(args: argparse.Namespace, options: PipelineOptions) -> bea
 
 def _score_pipeline(args: argparse.Namespace, options: PipelineOptions) -> beam.Pipeline:
     """The pipeline of `beam_jobs.score` over nothing. Its stages are the same whatever the input."""
-    report = RunReport(
+    spec = RunSpec(
         run_id="-",
         run_date=args.run_date,
         model_version="-",
         model_kind="-",
         score_kind="-",
-        top_n=args.top_n,
-        exclude_seen=args.exclude_seen,
-        min_score=args.min_score,
-        users=args.users,
-        candidates=0,
-        counters={"users_read": 0},
-        seconds={},
-        pairs_per_second=0.0,
+        selection=Selection(args.top_n, args.exclude_seen, args.min_score),
+        users_glob=args.users,
+        user_count=0,
+        candidate_count=0,
         files=(),
-        parts=(),
     )
     plan = Plan(
-        report=report,
+        spec=spec,
         model=args.model,
         candidates=CandidateList(CANDIDATES.empty_table(), {}),
         parts=[],
-        with_vectors=False,
-        selection=Selection(args.top_n, args.exclude_seen, args.min_score),
+        users_schema=USERS,
         output=args.output,
         threads=threads_a_process(options),
         stage_only=args.stage_only,

@@ -6,122 +6,86 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from pyarrow import parquet
 
-from beam_jobs.io.storage import FILE_ERRORS, is_local, join, list_files, make_folder, open_file, reason
+from beam_jobs.io.footer import FILES_AT_ONCE, Footer, not_parquet
+from beam_jobs.io.storage import FILE_ERRORS, is_local, join, make_folder, open_file, reason
 from model.cli import InputError
 
+FileDescription: TypeAlias = dict[str, Any]
+"""`name`, `rows`, `bytes` and `checksum` of a file: plain values, so that a report in JSON holds it as it is."""
+
 VALUES_AT_ONCE = 1 << 16
-"""That a column's encoder takes; Arrow's own 1,024 cost a tenth more time."""
-
-DESCRIBED_AT_ONCE = 8
-"""Files, as each is waited for: a local one read, a remote one asked about."""
+"""Values that a column's encoder takes at a time. With Arrow's default of 1,024, writing takes a tenth longer."""
 
 
-def read_footer(path: str, flag: str) -> tuple[pa.Schema, list[int]]:
-    """The schema and the rows of each row group of a Parquet file. Raises InputError where it is no Parquet file."""
-    try:
-        with open_file(path) as file:
-            footer = parquet.ParquetFile(file)
-            groups = [footer.metadata.row_group(number).num_rows for number in range(footer.metadata.num_row_groups)]
-            return footer.schema_arrow.remove_metadata(), groups
-    except (*FILE_ERRORS, pa.ArrowException) as error:
-        raise InputError(f"{flag} {path}: cannot be read as Parquet ({reason(error)}); write it again") from None
-
-
-def read_metadata(path: str, flag: str) -> dict[str, str]:
-    """What a Parquet file's own metadata says, by key. Raises InputError where it is no Parquet file."""
-    try:
-        with open_file(path) as file:
-            metadata = parquet.read_metadata(file).metadata or {}
-    except (*FILE_ERRORS, pa.ArrowException) as error:
-        raise InputError(f"{flag} {path}: cannot be read as Parquet ({reason(error)}); write it again") from None
-    return {key.decode(): value.decode(errors="replace") for key, value in metadata.items()}
-
-
-def check_schema(path: str, schema: pa.Schema, flag: str) -> list[int]:
-    """Check by a Parquet file's footer that it has the columns of `schema`, of types that can be cast to those.
-
-    Returns:
-      The rows of each row group.
+def read_table(path: str, schema: pa.Schema) -> pa.Table:
+    """The columns of `schema` of a Parquet file, cast to it.
 
     Raises:
-      InputError: it is not Parquet, or lacks a column, or has one of another type.
+      InputError: the file is not Parquet, is damaged, or lacks a column, or a column has another type.
     """
-    found, groups = read_footer(path, flag)
-    for field in schema:
-        if field.name not in found.names:
-            has = ", ".join(found.names) or "none"
-            raise InputError(
-                f"{flag} {path}: no column {field.name!r} among its columns {has}; it must be {field.type}; "
-                "rename or add it"
-            )
-        kind = found.field(field.name).type
-        if not _is_like(kind, field.type):
-            raise InputError(f"{flag} {path}: column {field.name!r} is {kind}; it must be {field.type}; cast it")
-    return groups
-
-
-def check_exact_schema(path: str, schema: pa.Schema, flag: str) -> None:
-    """Check that a Parquet file has the columns of `schema`, those types, that order and no others.
-
-    Raises:
-      InputError: it has not.
-    """
-    check_schema(path, schema, flag)
-    found, _ = read_footer(path, flag)
-    if not found.equals(schema):
-        raise InputError(f"{flag} {path}: has the columns {_columns(found)} and not {_columns(schema)}")
-
-
-def read_table(path: str, schema: pa.Schema, flag: str) -> pa.Table:
-    """The columns of `schema` of a Parquet file, cast to it. Raises InputError as `check_schema`."""
-    check_schema(path, schema, flag)
     try:
-        with open_file(path) as file:
-            return parquet.read_table(file, columns=schema.names).select(schema.names).cast(schema)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{flag} {path}: damaged ({reason(error)}); write it again") from None
+        file = open_file(path)
+    except FILE_ERRORS as error:
+        raise not_parquet(path, error) from None
+    try:
+        with file:
+            content = _open_parquet(file, path)
+            Footer.of(content, path).check_columns(schema)
+            return content.read(schema.names).select(schema.names).cast(schema)
+    except (*FILE_ERRORS, pa.ArrowException) as error:
+        raise _damaged(path, error) from None
+
+
+def _open_parquet(file: Any, path: str) -> parquet.ParquetFile:
+    try:
+        return parquet.ParquetFile(file)
+    except (*FILE_ERRORS, pa.ArrowException) as error:
+        raise not_parquet(path, error) from None
 
 
 def read_batches(
-    path: str, schema: pa.Schema, flag: str, size: int, row_groups: Iterable[int], repeated: Sequence[str]
+    path: str, schema: pa.Schema, size: int, row_groups: Iterable[int] | None = None, repeated: Sequence[str] = ()
 ) -> Iterator[pa.Table]:
-    """Some row groups of a Parquet file, at most `size` rows at a time, and not much fewer if row groups are not.
+    """Read row groups of a Parquet file, at most `size` rows at a time.
+
+    Small row groups are read together, so a table has close to `size` rows where the row groups allow it.
 
     Args:
-      path: of the file.
-      schema: whose columns are read, of the types that they have.
-      flag: for messages.
-      size: rows of a table at most; the same file and size give the same tables.
-      row_groups: their numbers.
-      repeated: columns of strings, or of lists of them, that repeat: they come as dictionaries, as a file has them.
+      path: the file.
+      schema: the columns to read; they keep the types that the file has.
+      size: rows of a table at most. The same file and size always give the same tables.
+      row_groups: numbers of the row groups; None means all.
+      repeated: columns of strings, or of lists of strings, whose values repeat. They come as dictionaries, as the file
+        stores them.
 
     Raises:
-      InputError: they cannot be read.
+      InputError: the file cannot be read.
     """
     try:
         with open_file(path) as file:
             metadata = parquet.read_metadata(file)
-            content = parquet.ParquetFile(file, metadata=metadata, read_dictionary=_strings_of(metadata, repeated))
-            # A row group at a time, as Arrow reads no lists of dictionaries across them.
-            batches = (batch for group in row_groups for batch in content.iter_batches(size, [group], schema.names))
-            yield from _gathered(batches, size)
+            content = parquet.ParquetFile(file, metadata=metadata, read_dictionary=_string_paths(metadata, repeated))
+            groups = range(metadata.num_row_groups) if row_groups is None else row_groups
+            # One row group at a time, because Arrow cannot read lists of dictionaries across row groups.
+            batches = (batch for group in groups for batch in content.iter_batches(size, [group], schema.names))
+            yield from _gather(batches, size)
     except (*FILE_ERRORS, pa.ArrowException) as error:
-        raise InputError(f"{flag} {path}: damaged ({reason(error)}); write it again") from None
+        raise _damaged(path, error) from None
 
 
-def _strings_of(metadata: parquet.FileMetaData, columns: Sequence[str]) -> list[str]:
-    """The paths of those leaves of some columns that are strings."""
+def _string_paths(metadata: parquet.FileMetaData, columns: Sequence[str]) -> list[str]:
+    """The paths of the string values inside `columns`."""
     if not metadata.num_row_groups:
         return []
-    # Of a row group's columns. `metadata.schema` and its owner hold each other, so that a long footer would stay in
-    # memory for each part of its file.
+    # Taken from a row group and not from `metadata.schema`: that object and its owner hold each other, so a long
+    # footer would stay in memory for each part of its file.
     group = metadata.row_group(0)
     leaves = [group.column(number) for number in range(group.num_columns)]
     return [
@@ -131,8 +95,8 @@ def _strings_of(metadata: parquet.FileMetaData, columns: Sequence[str]) -> list[
     ]
 
 
-def _gathered(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
-    """Consecutive batches together, as many as have `size` rows at most."""
+def _gather(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """Consecutive batches in one table as long as they have at most `size` rows together."""
     some: list[pa.RecordBatch] = []
     for batch in batches:
         if some and sum(map(len, some)) + len(batch) > size:
@@ -143,18 +107,14 @@ def _gathered(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table
         yield pa.Table.from_batches(some)
 
 
-def describe(pattern: str, flag: str = "") -> tuple[dict[str, Any], ...]:
-    """`name`, `rows`, `bytes` and `checksum` of each Parquet file that matches, by name.
-
-    Raises:
-      InputError: a file cannot be read as Parquet.
-    """
-    with ThreadPoolExecutor(DESCRIBED_AT_ONCE) as pool:
-        return tuple(pool.map(lambda path: _describe(path, flag), list_files(pattern, flag)))
+def describe(footers: Sequence[Footer]) -> tuple[FileDescription, ...]:
+    """A description of each file, in the order of `footers`; the files are measured in parallel."""
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        return tuple(pool.map(lambda footer: _describe(footer.path, footer.rows), footers))
 
 
 def write_table(table: pa.Table, path: str, row_group_size: int | None = None) -> None:
-    """Write a Parquet file, and the folders above it."""
+    """Write a Parquet file, and make the folders above it."""
     make_folder(path.rpartition("/")[0])
     with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         parquet.write_table(table, file, row_group_size=row_group_size)
@@ -162,30 +122,35 @@ def write_table(table: pa.Table, path: str, row_group_size: int | None = None) -
 
 def write_tables(
     tables: Iterable[pa.Table], schema: pa.Schema, path: str, attempts: str, searched: Sequence[str]
-) -> dict[str, Any]:
-    """Write tables, a row group each, as one Parquet file that is there complete or not at all.
+) -> FileDescription:
+    """Write tables as one Parquet file, a row group each. The file appears complete or not at all.
 
-    Two workers may write the same file at once, one of them given up for lost: each writes under a name of its own in
-    the folder `attempts`, on the same filesystem, and gives the file its name in the end.
+    Two workers may write the same file at once, when the runner has given one of them up for lost. So each writes
+    under a unique name in the folder `attempts`, on the same filesystem, and renames its file in the end.
 
-    Columns of strings may be dictionaries, which go into the file as they are; a reader finds strings. Of the columns
-    `searched` the file has least and greatest values, by which readers skip row groups.
+    Args:
+      tables: tables of `schema`.
+      schema: its string columns may be dictionaries, which go into the file as they are. A reader finds strings.
+      path: the file.
+      attempts: the folder for unfinished files.
+      searched: columns for which the file holds minima and maxima, so that readers can skip row groups.
 
     Returns:
-      What `describe` says of the file.
+      The description of the file.
     """
-    # Numbers of many values do not repeat; looking for it takes half of the time and a third more bytes.
+    # Floating-point values hardly repeat. Looking for repeats would double the time and add a third to the bytes.
     repeating = [field.name for field in schema if not pa.types.is_floating(field.type)]
     attempt = join(attempts, uuid.uuid4().hex)
     for folder in (attempts, path.rpartition("/")[0]):
         make_folder(folder)
+    rows = 0
     with (
         FileSystems.create(attempt, compression_type=CompressionTypes.UNCOMPRESSED) as file,
         parquet.ParquetWriter(
             file,
             schema,
             compression="snappy",
-            # Not a second time as Arrow has it: with its dictionaries, readers would get those.
+            # Arrow's copy of the schema would give readers dictionaries in place of strings.
             store_schema=False,
             use_dictionary=repeating,
             write_statistics=searched,
@@ -194,18 +159,18 @@ def write_tables(
     ):
         for table in tables:
             writer.write_table(table, row_group_size=max(1, table.num_rows))
+            rows += table.num_rows
     FileSystems.rename([attempt], [path])
-    return _describe(path, "")
+    return _describe(path, rows)
 
 
-def _describe(path: str, flag: str) -> dict[str, Any]:
-    _, groups = read_footer(path, flag)
+def _describe(path: str, rows: int) -> FileDescription:
     size = FileSystems.match([path])[0].metadata_list[0].size_in_bytes
-    return {"name": FileSystems.split(path)[1], "rows": sum(groups), "bytes": size, "checksum": _checksum(path)}
+    return {"name": FileSystems.split(path)[1], "rows": rows, "bytes": size, "checksum": _checksum(path)}
 
 
 def _checksum(path: str) -> str:
-    """SHA-256 of a local file; an object store keeps checksums of its own, which takes no download."""
+    """The SHA-256 of a local file. An object store keeps checksums of its own, so nothing is downloaded."""
     if not is_local(path):
         return str(FileSystems.checksum(path))
     digest = hashlib.sha256()
@@ -215,17 +180,5 @@ def _checksum(path: str) -> str:
     return digest.hexdigest()
 
 
-def _columns(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name}: {field.type}" for field in schema)
-
-
-def _is_like(kind: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether values of a type can be taken for another: strings however stored, lists of them, or the same type."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_list(wanted):
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        return is_list and _is_like(kind.value_type, wanted.value_type)
-    if pa.types.is_string(wanted):
-        return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return kind == wanted
+def _damaged(path: str, error: Exception) -> InputError:
+    return InputError(f"{path}: damaged ({reason(error)}); write it again")

@@ -7,14 +7,14 @@ import pyarrow as pa
 from model.contract import KNOWN, MOVIE_TITLE, SEEN, USER_ID, USER_VECTOR
 
 USERS = pa.schema([(USER_ID, pa.string()), (SEEN, pa.list_(pa.string()))])
-"""One row a user; `seen` holds the distinct titles the user has interacted with, oldest first."""
+"""One row for each user. `seen` holds the distinct titles that the user has interacted with, oldest first."""
 
 USERS_WITH_VECTORS = pa.schema([*USERS, (USER_VECTOR, pa.list_(pa.float32())), (KNOWN, pa.bool_())])
-"""The same for a model that does not hold its users' vectors; null where it has none of a user. `known` says whether
-the model was trained on any of the user's interactions."""
+"""`USERS` for a model that does not hold its users' vectors. `user_vector` and `known` are null for users that the
+model has no vector of. `known` says whether the model was trained on any interaction of the user."""
 
 CANDIDATES = pa.schema([(MOVIE_TITLE, pa.string())])
-"""One row a title, side columns beside it. A title's position in the table breaks ties of score."""
+"""One row for each title, with side columns beside it. Where scores tie, the title that comes first here wins."""
 
 RECOMMENDATIONS = pa.schema(
     [
@@ -27,7 +27,7 @@ RECOMMENDATIONS = pa.schema(
         ("model_version", pa.string()),
     ]
 )
-"""One row a recommendation: `rank` from 1 without gaps, best score first."""
+"""One row for each recommendation. `rank` counts from 1 without gaps, best score first."""
 
 ENCODED_RECOMMENDATIONS = pa.schema(
     [
@@ -35,7 +35,8 @@ ENCODED_RECOMMENDATIONS = pa.schema(
         for field in RECOMMENDATIONS
     ]
 )
-"""The same in memory: every string repeats, so rows hold numbers. In a file both are the same."""
+"""`RECOMMENDATIONS` in memory. Strings are dictionaries, because every one of them repeats. In a file both schemas are
+the same."""
 
 SOURCE_MODEL = "model"
 SOURCE_COLD_START = "cold_start"

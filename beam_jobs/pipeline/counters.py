@@ -30,3 +30,9 @@ def counters_of(result: PipelineResult) -> dict[str, int]:
         value = metric.committed if metric.committed is not None else metric.attempted
         add_counts(total, {metric.key.metric.name: value})
     return total
+
+
+def as_table(counters: Mapping[str, int]) -> str:
+    """Counters as a small table of text, in the order given."""
+    width = max(map(len, counters), default=0)
+    return "\n".join(f"  {name.replace('_', ' '):{width}}  {value:>15,}" for name, value in counters.items())

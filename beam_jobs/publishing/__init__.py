@@ -1,1 +1,1 @@
-"""Finished rows into readers' sight."""
+"""Put finished files where readers look."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,38 +16,33 @@ from model.contract import MOVIE_TITLE
 
 @dataclass(frozen=True)
 class CandidateList:
-    """What may be recommended, and what was left out on the way to it."""
+    """The titles that can be recommended, and how many were left out."""
 
     table: pa.Table
     """`beam_jobs.io.schemas.CANDIDATES`: distinct titles in the order read, which is the order that breaks ties."""
-    counts: Mapping[str, int]
+    counters: Mapping[str, int]
 
 
-def read_candidates(pattern: str, exclude_titles: str | None = None) -> CandidateList:
+def read_candidates(pattern: str, excluded: Sequence[str] = ()) -> CandidateList:
     """The candidates in the Parquet files that match `pattern`, in the order of the files' names and of their rows.
 
-    Rows without a title, repeated titles and the titles listed in the file `exclude_titles`, one a line, are left
-    out and counted.
+    Rows without a title, repeated titles and the titles `excluded` are left out and counted.
 
     Raises:
-      InputError: a file cannot be read as candidates, or none is left.
+      InputError: a file cannot be read as candidates, or no candidate is left.
     """
-    paths = storage.match(pattern, "--candidates")
-    titles = pa.chunked_array(
-        [
-            chunk
-            for path in paths
-            for chunk in parquet_files.read_table(path, CANDIDATES, "--candidates")[MOVIE_TITLE].chunks
-        ],
-        pa.string(),
-    )
+    chunks = [
+        chunk
+        for path in storage.match(pattern)
+        for chunk in parquet_files.read_table(path, CANDIDATES)[MOVIE_TITLE].chunks
+    ]
+    titles = pa.chunked_array(chunks, pa.string())
     named = titles.filter(pc.fill_null(pc.not_equal(titles, ""), False))
     distinct = pc.unique(named)
-    excluded = pa.array(_read_lines(exclude_titles) if exclude_titles else [], pa.string())
-    kept = distinct.filter(pc.invert(pc.is_in(distinct, value_set=excluded)))
+    kept = distinct.filter(pc.invert(pc.is_in(distinct, value_set=pa.array(excluded, pa.string()))))
     if not len(kept):
-        why = f", all {len(distinct):,} of them in --exclude_titles {exclude_titles}" if len(distinct) else ""
-        raise InputError(f"--candidates {pattern}: no candidate to recommend{why}; give at least one title")
+        why = f", because all {len(distinct):,} are excluded" if len(distinct) else ""
+        raise InputError(f"{pattern}: no candidate to recommend{why}; give at least one title")
     return CandidateList(
         pa.table([kept], schema=CANDIDATES),
         {
@@ -59,9 +54,10 @@ def read_candidates(pattern: str, exclude_titles: str | None = None) -> Candidat
     )
 
 
-def _read_lines(path: str) -> list[str]:
+def read_titles(path: str) -> list[str]:
+    """The titles in a text file, one on each line. Raises InputError where the file is not UTF-8."""
     try:
-        text = storage.read_bytes(path, "--exclude_titles").decode("utf-8")
+        text = storage.read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"--exclude_titles {path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     return [line for line in text.splitlines() if line]

@@ -1,22 +1,24 @@
-"""The users table in parts: each is one piece of work for a worker and becomes one file of recommendations."""
+"""The users table in parts. A part is one piece of work for a worker and becomes one file of recommendations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from beam_jobs.io import parquet_files
-from beam_jobs.io.schemas import USERS
+from beam_jobs.io.footer import Footer
+from beam_jobs.run import PlannedFile
 
 ROWS_A_FILE = 12_000_000
-"""Recommendations in one file at most: about 128 MiB of Parquet, at 10 bytes a row."""
+"""Recommendations in a file at most: about 128 MiB of Parquet, at 10 bytes a row."""
 PAIRS_A_PART = 4_000_000_000
-"""What one worker scores before its part is safe: minutes for a dense ranker, so that a lost machine costs little."""
+"""Pairs in a part at most. A dense ranker scores them in minutes, so a lost machine costs little."""
 LEAST_PARTS = 64
-"""Wanted of a table that has as many row groups, so that many workers finish together."""
+"""Parts wanted at least, so that many workers finish at about the same time."""
 CANDIDATES_A_USER, ENOUGH_USERS = 25, 2_048
-"""But a part is to have a user for each so many candidates, up to enough users: candidates are made ready for every
-part anew, for the model and for look-ups in scoring and in the audit, which takes as long as some hundred users do.
+"""A part has at least one user for every `CANDIDATES_A_USER` candidates, but need not have more than `ENOUGH_USERS`.
+
+Each part prepares the candidates anew, for the model and for look-ups in scoring and in the audit. That takes as long
+as scoring some hundred users.
 """
 
 
@@ -24,8 +26,8 @@ part anew, for the model and for look-ups in scoring and in the audit, which tak
 class Part:
     """Consecutive row groups of one file of the users table.
 
-    Parts depend on the tables alone and never on the workers, so a part that is scored again, wherever, writes the
-    same rows into the file of the same name.
+    Parts depend on the tables alone and never on the workers. So a part that is scored again, wherever that is, writes
+    the same rows into the file of the same name.
     """
 
     number: int
@@ -37,44 +39,40 @@ class Part:
     users: int
 
     def file_name(self, run_id: str) -> str:
-        """Of the recommendations; parts sort by it in the order of the users table."""
+        """The name of the file of recommendations. Files sort by name in the order of the users table."""
         return f"part-{run_id}-{self.number:05}.parquet"
 
-    def described(self, run_id: str) -> tuple[str, int, int, int]:
-        """As `RunReport.parts` has it."""
-        return self.file_name(run_id), self.users_file_number, self.row_groups.start, self.row_groups.stop
+    def planned_file(self, run_id: str) -> PlannedFile:
+        """The file of recommendations, as the run's spec lists it."""
+        return PlannedFile(self.file_name(run_id), self.users_file_number, self.row_groups.start, self.row_groups.stop)
 
 
-def divide(users_files: Sequence[str], candidates: int, top_n: int) -> list[Part]:
-    """The parts of a users table: as large as `ROWS_A_FILE`, `PAIRS_A_PART`, `LEAST_PARTS` and `ENOUGH_USERS` ask.
+def plan_parts(users: Sequence[Footer], candidates: int, top_n: int) -> list[Part]:
+    """The parts of a users table, as large as the constants of this module allow.
 
-    A part has whole row groups, at least one, so a table written with large row groups has large parts.
+    A part has whole row groups, at least one. So a table with large row groups has large parts.
 
     Args:
-      users_files: Parquet files of `beam_jobs.io.schemas.USERS`.
+      users: the footers of the users table's files, by name.
       candidates: how many each user is scored with.
-      top_n: rows a user at most.
-
-    Raises:
-      InputError: a file is not Parquet, or lacks a column.
+      top_n: recommendations for each user at most.
     """
-    groups = [parquet_files.check_schema(path, USERS, "--users") for path in users_files]
-    total = sum(map(sum, groups))
+    total = sum(footer.rows for footer in users)
     largest = min(
         ROWS_A_FILE // max(1, min(top_n, candidates)),
         PAIRS_A_PART // max(1, candidates),
         max(min(candidates // CANDIDATES_A_USER, ENOUGH_USERS), -(-total // LEAST_PARTS)),
     )
     spans = (
-        (path, file_number, span, users)
-        for file_number, (path, rows) in enumerate(zip(users_files, groups, strict=True))
-        for span, users in _spans(rows, largest)
+        (footer.path, number, span, rows)
+        for number, footer in enumerate(users)
+        for span, rows in _spans(footer.group_rows, largest)
     )
     return [Part(number, *described) for number, described in enumerate(spans)]
 
 
 def _spans(rows: Sequence[int], largest: int) -> Iterator[tuple[range, int]]:
-    """Runs of row groups with at most `largest` rows together, or one group; those without rows are left out."""
+    """Runs of row groups, each with at most `largest` rows or of a single group. Empty ones are left out."""
     first, total = 0, 0
     for group, count in enumerate([*rows, None]):
         if count is None or (total and total + count > largest):

@@ -1,1 +1,1 @@
-"""From interactions to users with their watch history, and to candidates."""
+"""The users table and the candidates table, made from interactions."""

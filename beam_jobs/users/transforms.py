@@ -1,4 +1,4 @@
-"""Preparing as Beam transforms: tables of interactions to users and their histories, to titles, and to files."""
+"""Interactions to users with their watch history, and to titles, as Beam transforms."""
 
 from __future__ import annotations
 
@@ -12,58 +12,61 @@ from apache_beam.io.parquetio import ReadAllFromParquetBatched
 from beam_jobs.io import parquet_files
 from beam_jobs.pipeline.counters import count
 from beam_jobs.pipeline.shuffle import split_to_shuffle, unpack
-from beam_jobs.users.user_vectors import VECTORS, UserVectors, divide, join_vectors
+from beam_jobs.users.user_vectors import VECTORS, UserVectors, join_vectors, separate_vectors
 from beam_jobs.users.watch_history import collect_histories, collect_titles
 from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
 from model.data.interactions import conform
+from model.dataset_flags import about_dataset
 
 HISTORY = (USER_ID, MOVIE_TITLE, TIMESTAMP)
-"""The columns that a user's history is made of; no others are shuffled."""
+"""The columns that make a watch history. No others are shuffled."""
 
 REJECTS = "rejects"
 Rejects = Mapping[str, int]
 """Rows that cannot be used, by reason."""
 
 READ = "interactions_read"
-"""Counts all rows, those included that cannot be used."""
+"""Counts all rows, including those that cannot be used."""
 
 USERS_A_ROW_GROUP = 8_192
-"""Workers share a users file by its row groups, so these are small: some seconds of scoring each."""
+"""Workers share a users file by its row groups, so these are small: each takes some seconds to score."""
 
 
-@dataclass  # not frozen: Beam sets a label on it
+@dataclass  # Not frozen, because Beam sets a label on it.
 class ConformInteractions(beam.PTransform):
-    """Tables as the files have them to `model.data.interactions.SCHEMA`; rows that cannot be used are counted."""
+    """Bring tables to `model.data.interactions.SCHEMA`, and count the rows that cannot be used."""
 
     columns: Mapping[str, str]
+    """Our names of columns to those in the tables, where they differ."""
 
     def expand(
         self, read: beam.PCollection[tuple[str, pa.Table]]
     ) -> tuple[beam.PCollection[pa.Table], beam.PCollection[Rejects]]:
-        """A table for each table, which comes with the path of its file; and the rows left out, by reason."""
+        """From tables, each with the path of its file, to as many tables; and to the rows left out, by reason."""
         conformed = read | beam.FlatMapTuple(self._conform).with_outputs(REJECTS, main="tables")
         return conformed["tables"], conformed[REJECTS]
 
     def _conform(self, path: str, table: pa.Table) -> Iterator[pa.Table | beam.pvalue.TaggedOutput]:
-        conformed, rejects = conform(table, self.columns, path)
+        with about_dataset():
+            conformed, rejects = conform(table, self.columns, path)
         count({READ: table.num_rows, **reject_counters(rejects)})
         yield conformed
         if rejects:
             yield beam.pvalue.TaggedOutput(REJECTS, rejects)
 
 
-@dataclass  # not frozen: Beam sets a label on it
+@dataclass  # Not frozen, because Beam sets a label on it.
 class CollectHistories(beam.PTransform):
-    """Tables of interactions to tables of users. One shuffle, of tables: a user's rows meet in one partition.
+    """Collect each user's watch history. One shuffle, of tables, brings a user's rows together in one partition.
 
-    The user's vector, where there are vectors, is one of them.
+    Where there are user vectors, the same shuffle brings each user's vector.
     """
 
     partitions: int
     vectors: UserVectors | None
 
     def expand(self, interactions: beam.PCollection[pa.Table]) -> beam.PCollection[tuple[int, pa.Table]]:
-        """To `beam_jobs.io.schemas.USERS` or `USERS_WITH_VECTORS`; a partition's users in one table, sorted by id."""
+        """To `beam_jobs.io.schemas.USERS` or `USERS_WITH_VECTORS`: each partition's users in one table, by id."""
         tables = interactions | "Keep history" >> beam.Map(pa.Table.select, HISTORY).with_output_types(pa.Table)
         version = None
         if self.vectors:
@@ -78,13 +81,13 @@ class CollectHistories(beam.PTransform):
             tables
             | "Split by user" >> beam.FlatMap(split_to_shuffle, self.partitions).with_output_types(tuple[int, bytes])
             | "Meet by user" >> beam.GroupByKey()
-            | "Collect" >> beam.FlatMapTuple(_users, version).with_output_types(tuple[int, pa.Table])
+            | "Collect" >> beam.FlatMapTuple(_collect_users, version).with_output_types(tuple[int, pa.Table])
         )
 
 
-@dataclass  # not frozen: Beam sets a label on it
+@dataclass  # Not frozen, because Beam sets a label on it.
 class CollectTitles(beam.PTransform):
-    """Tables of interactions to one table of the titles in them, reduced on every worker before they meet."""
+    """Collect the distinct titles in tables of interactions. Each worker reduces its own before they meet."""
 
     schema: pa.Schema
 
@@ -93,15 +96,16 @@ class CollectTitles(beam.PTransform):
         return interactions | beam.CombineGlobally(collect_titles, self.schema).with_output_types(pa.Table)
 
 
-@dataclass  # not frozen: Beam sets a label on it
+@dataclass  # Not frozen, because Beam sets a label on it.
 class WriteUsers(beam.PTransform):
-    """A file for a partition, whatever workers there are: so the files are the same, and a retry writes one anew."""
+    """Write a file for each partition. So the files do not depend on the workers, and a retry writes the same file."""
 
     prefix: str
+    """Of the files' paths."""
     partitions: int
 
     def expand(self, histories: beam.PCollection[tuple[int, pa.Table]]) -> beam.PCollection[str]:
-        """The path of each file, once it is written."""
+        """To the path of each file, once it is written."""
         return histories | beam.MapTuple(self._write)
 
     def _write(self, partition: int, users: pa.Table) -> str:
@@ -111,14 +115,18 @@ class WriteUsers(beam.PTransform):
         return path
 
 
-def reject_counters(rejects: Mapping[str, int]) -> dict[str, int]:
+def reject_counters(rejects: Rejects) -> dict[str, int]:
     """Rows that cannot be used, by the name of their counter."""
     return {f"interactions_rejected_{reason.replace(' ', '_')}": rows for reason, rows in rejects.items()}
 
 
-def _users(partition: int, packed: Iterable[bytes], version: str | None = None) -> Iterator[tuple[int, pa.Table]]:
-    """A partition's users; with `version` also their vectors, of the model of that version, are among the parts."""
-    histories, vectors = divide(unpack(packed))
+def _collect_users(
+    partition: int,
+    packed: Iterable[bytes],
+    version: str | None = None,  # Beam asks for a default.
+) -> Iterator[tuple[int, pa.Table]]:
+    """The users of a partition. With `version`, user vectors of that model are among the tables."""
+    histories, vectors = separate_vectors(unpack(packed))
     given = 0
     if histories:
         users = collect_histories(pa.concat_tables(histories))

@@ -1,4 +1,4 @@
-"""From interactions to what scoring reads: each user's history, and the titles there are. Plain functions on Arrow."""
+"""From interactions to what scoring reads: each user's watch history, and the titles. Plain functions on Arrow."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from model.contract import MOVIE_TITLE, TIMESTAMP, USER_ID
 
 
 def collect_histories(interactions: pa.Table) -> pa.Table:
-    """One row a user with the distinct titles seen: `beam_jobs.io.schemas.USERS`, sorted by the bytes of the id.
+    """The distinct titles that each user has seen: `beam_jobs.io.schemas.USERS`, sorted by the bytes of the id.
 
-    A title stands where the user first met it: oldest first, titles of one second by their bytes.
+    A title has the place at which the user first met it, oldest first. Titles of the same second go by their bytes.
 
     Args:
-      interactions: `user_id`, `movie_title` and `timestamp`, all rows of the users in question, in any order.
+      interactions: `user_id`, `movie_title` and `timestamp`: all rows of these users, in any order.
     """
     order = pc.sort_indices(interactions, [(name, "ascending") for name in (USER_ID, TIMESTAMP, MOVIE_TITLE)])
     interactions = interactions.take(order)
@@ -34,9 +34,9 @@ def collect_histories(interactions: pa.Table) -> pa.Table:
 def collect_titles(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
     """The distinct titles of all tables with their side columns: `schema`, sorted by the bytes of the title.
 
-    Where one title has rows that differ, as under two ids, the first stays by the order of the side columns' text;
-    so the result is the same however the rows were divided among tables, and the function may be applied to its own
-    results.
+    Where the rows of a title differ, for instance because it has two ids, the first one stays, in the order of the side
+    columns' text. So the result does not depend on how rows are spread over tables, and the function can be applied to
+    its own results.
     """
     table = pa.concat_tables([schema.empty_table(), *(table.select(schema.names).cast(schema) for table in tables)])
     keys = [table[MOVIE_TITLE], *(_as_text(table[name]) for name in schema.names if name != MOVIE_TITLE)]
@@ -47,7 +47,7 @@ def collect_titles(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
 
 
 def titles_schema(interactions: pa.Schema) -> pa.Schema:
-    """Of the candidates table: the title, and the columns that describe a film, which begin with `movie_`."""
+    """The schema of the candidates table: the title, and the columns about a film, whose names begin with `movie_`."""
     side = [field for field in interactions if field.name.startswith("movie_") and field.name != MOVIE_TITLE]
     return pa.schema([interactions.field(MOVIE_TITLE), *side]).remove_metadata()
 
@@ -59,7 +59,7 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _codes(column: pa.ChunkedArray) -> np.ndarray:
-    """`int64[rows]`: equal numbers for equal strings."""
+    """Equal numbers for equal strings, `int64[rows]`."""
     return np.asarray(pc.index_in(column, value_set=pc.unique(column)), np.int64)
 
 

@@ -11,9 +11,11 @@ import pytest
 from pyarrow import parquet
 
 from beam_jobs import audit
+from beam_jobs.auditing import transforms
 from beam_jobs.io import parquet_files, storage
 from beam_jobs.io.schemas import USERS
 from beam_jobs.pipeline import parallelism
+from beam_jobs.run import PlannedFile, Selection
 from model.cli import InputError, RunError
 from tests import staging
 from tests.object_store import ObjectStore
@@ -30,19 +32,19 @@ def run(staged: Staged, *flags: str) -> None:
 
 
 def passed(staged: Staged) -> bool:
-    return storage.FileSystems.exists(storage.join(staged.folder, audit.AUDIT_FILE))
+    return storage.exists(staged.run.audit_file)
 
 
 def test_a_good_run_passes_and_says_so(staged: Staged, capsys: pytest.CaptureFixture[str]) -> None:
     run(staged)
     assert capsys.readouterr().out == f"passed: {staged.folder}\n"
-    report = storage.read_json(storage.join(staged.folder, audit.AUDIT_FILE), "")["report"]
+    report = storage.read_json(staged.run.audit_file)["report"]
     assert [file["name"] for file in report["files"]] == [Path(path).name for path in staged.parts]
     assert all(len(file["checksum"]) == 64 for file in report["files"])
 
 
 def test_partitions_change_nothing(staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "IDS_A_PARTITION", 7)
+    monkeypatch.setattr(transforms, "IDS_A_PARTITION", 7)
     run(staged)
     assert passed(staged)
     change("rank", 17, 9)(staged)
@@ -65,11 +67,11 @@ def test_the_size_of_batches_changes_nothing(staged: Staged, monkeypatch: pytest
 
 
 def test_users_of_whom_the_report_knows_no_file_are_named(staged: Staged) -> None:
-    staged.change_report(parts=[*staging.PARTS[:1], staging.PARTS[2]])
+    staged.change_spec(files=(*staging.FILES[:1], staging.FILES[2]))
     with pytest.raises(RunError) as caught:
         run(staged)
     assert "user has another number of rows than candidates left allow: 10, such as user 'user 20'" in str(caught.value)
-    staged.change_report(parts=[*staging.PARTS[:2], ("part-r1-2.parquet", 5, 0, 1)])
+    staged.change_spec(files=(*staging.FILES[:2], PlannedFile("part-r1-2.parquet", 5, 0, 1)))
     with pytest.raises(RunError, match="user is not in the users table, or elsewhere in it: 80"):
         run(staged)
 
@@ -95,6 +97,11 @@ def change(column: str, row: int, value: object) -> Callable[[Staged], None]:
         staged.change_part(part, rows.set_column(number, field, pa.chunked_array([pa.array(values, field.type)])))
 
     return damage
+
+
+def select(*args: object, **values: object) -> Callable[[Staged], None]:
+    """Another selection than the run was made by."""
+    return lambda staged: staged.change_spec(selection=Selection(*args, **values))
 
 
 def drop_rows(staged: Staged) -> None:
@@ -128,12 +135,12 @@ def unlisted(staged: Staged) -> None:
 
 def more_parts(staged: Staged) -> None:
     parquet_files.write_table(
-        parquet.read_table(staged.parts[0])[:0], storage.join(staged.partition, "part-r0.parquet")
+        parquet.read_table(staged.parts[0])[:0], storage.join(staged.rows_folder, "part-r0.parquet")
     )
 
 
 def stray(staged: Staged) -> None:
-    (Path(staged.partition) / "notes.txt").write_text("not a part")
+    (Path(staged.rows_folder) / "notes.txt").write_text("not a part")
 
 
 @pytest.mark.parametrize(
@@ -156,12 +163,18 @@ def stray(staged: Staged) -> None:
         (lambda staged: staged.change_counter("users_rejected_no_user_id", 0), "counter users_rejected_no_user_id"),
         (lambda staged: staged.change_counter("pairs_scored", 7), "counter pairs_scored is not"),
         (lambda staged: staged.change_counter("candidates", 7), "counter candidates is not"),
-        (lambda staged: staged.change_report(top_n=5), "user has another number of rows than candidates left allow"),
-        (lambda staged: staged.change_report(min_score=4.5), "score is below --min_score"),
+        (
+            lambda staged: staged.change_spec(selection=Selection(5)),
+            "user has another number of rows than candidates left allow",
+        ),
+        (
+            lambda staged: staged.change_spec(selection=Selection(staging.TOP_N, min_score=4.5)),
+            "score is below min_score",
+        ),
     ],
 )
 def test_damage_is_told_and_does_not_pass(staged: Staged, damage: Callable[[Staged], None], says: str) -> None:
-    storage.write_json({}, storage.join(staged.folder, audit.AUDIT_FILE))
+    storage.write_json({}, staged.run.audit_file)
     damage(staged)
     with pytest.raises(RunError) as caught:
         run(staged)
@@ -201,6 +214,6 @@ def test_users_may_have_moved(staged: Staged, tmp_path: Path) -> None:
 def test_what_is_no_staged_run_is_refused(staged: Staged, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         audit.main(["--staged", str(tmp_path / "nothing")])
-    (Path(staged.partition) / "_run.json").write_text("{}")
+    (Path(staged.rows_folder) / "_run.json").write_text("{}")
     with pytest.raises(InputError, match="not a report"):
         run(staged)

@@ -24,7 +24,7 @@ from pyarrow import dataset, parquet
 from beam_jobs import score
 from beam_jobs.engines import flink
 from beam_jobs.engines.flink import SessionCluster
-from beam_jobs.publishing.run_report import RunReport
+from beam_jobs.run import RunReport
 from tests.benchmarks import inputs
 
 USERS, TITLES, ROW_GROUP = 6_000, 1_664, 250
@@ -82,7 +82,7 @@ def outcome(output: Path) -> tuple[pa.Table, dict[str, int]]:
     partition = output / "recommendations" / f"run_date={DATE}"
     rows = dataset.dataset(sorted(map(str, partition.glob("*.parquet")))).to_table()
     assert {path.suffix for path in partition.iterdir()} == {".parquet", ".json"}
-    return rows, dict(RunReport.read(str(partition), "").counters)
+    return rows, dict(RunReport.read(str(partition)).counters)
 
 
 def python_workers(cluster: SessionCluster) -> list[int]:

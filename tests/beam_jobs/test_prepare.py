@@ -10,7 +10,7 @@ import pytest
 from pyarrow import csv, parquet
 
 from beam_jobs import prepare
-from beam_jobs.io.parquet_files import read_footer
+from beam_jobs.io.footer import read_footer
 from beam_jobs.io.schemas import USERS
 from beam_jobs.io.storage import list_files
 from beam_jobs.users import transforms
@@ -228,7 +228,7 @@ def test_into_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         run(write(tmp_path / "a.parquet", rows), "memory://bucket/work")
     paths = list_files("memory://bucket/**")
     assert [path.split("/")[-2] for path in paths] == ["candidates", "users"]
-    assert [sum(read_footer(path, "")[1]) for path in paths] == [len(set(ROWS["movie_title"].to_pylist())), 23]
+    assert [read_footer(path).rows for path in paths] == [len(set(ROWS["movie_title"].to_pylist())), 23]
 
 
 def test_movielens_100k_by_folder_and_by_parquet(movielens_dir: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pyarrow import dataset, parquet
 
 from beam_jobs import audit, publish
 from beam_jobs.io import parquet_files, storage
+from beam_jobs.publishing.publication import publish as publish_run
 from model.cli import InputError, RunError
 from tests import staging
 from tests.object_store import ObjectStore
@@ -55,7 +56,7 @@ def test_an_audited_run_becomes_visible_and_staging_goes(
 
 def test_a_partition_is_replaced_whole_and_others_stay(staged: Staged, tmp_path: Path) -> None:
     before = publish_earlier(tmp_path)
-    publish.publish(staged.folder, str(tmp_path))
+    publish_run(staged.run, str(tmp_path))
     now = visible(tmp_path)
     assert {place for place in now if DATE in place} == {
         f"run_date={DATE}/{name}" for name in ("_run.json", *(Path(path).name for path in staged.parts))
@@ -65,7 +66,7 @@ def test_a_partition_is_replaced_whole_and_others_stay(staged: Staged, tmp_path:
 
 
 def forget(staged: Staged) -> None:
-    (Path(staged.folder) / audit.AUDIT_FILE).unlink()
+    Path(staged.run.audit_file).unlink()
 
 
 def change_rows(staged: Staged) -> None:
@@ -83,7 +84,7 @@ def remove_part(staged: Staged) -> None:
 
 
 def add_part(staged: Staged) -> None:
-    parquet_files.write_table(parquet.read_table(staged.parts[0]), storage.join(staged.partition, "part-r9.parquet"))
+    parquet_files.write_table(parquet.read_table(staged.parts[0]), storage.join(staged.rows_folder, "part-r9.parquet"))
 
 
 def change_report(staged: Staged) -> None:
@@ -95,10 +96,10 @@ def test_what_was_not_audited_as_it_is_stays_hidden(staged: Staged, tmp_path: Pa
     before = publish_earlier(tmp_path)
     change(staged)
     with pytest.raises(InputError, match=r"audit it again|has not passed the audit") as caught:
-        publish.publish(staged.folder, str(tmp_path))
+        publish_run(staged.run, str(tmp_path))
     assert staged.folder in str(caught.value)
     assert visible(tmp_path) == before
-    assert Path(staged.partition).is_dir()
+    assert Path(staged.rows_folder).is_dir()
 
 
 @pytest.mark.parametrize("failing", [1, 2])
@@ -117,10 +118,10 @@ def test_what_was_published_stays_when_a_renaming_fails(
 
     monkeypatch.setattr(Path, "rename", fail_once)
     with pytest.raises(RunError, match="input/output error"):
-        publish.publish(staged.folder, str(tmp_path))
+        publish_run(staged.run, str(tmp_path))
     assert visible(tmp_path) == before
     monkeypatch.undo()
-    publish.publish(staged.folder, str(tmp_path))
+    publish_run(staged.run, str(tmp_path))
     assert visible(tmp_path) != before
 
 
@@ -128,7 +129,7 @@ def test_outputs_that_cannot_be_written_are_refused_first(staged: Staged, tmp_pa
     (tmp_path / "file").write_text("a file")
     with pytest.raises(InputError, match="--output"):
         publish.main(["--staged", staged.folder, "--output", str(tmp_path / "file")])
-    assert Path(staged.partition).is_dir()
+    assert Path(staged.rows_folder).is_dir()
 
 
 def test_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,10 +141,10 @@ def test_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
     audit.main(["--staged", staged.folder])
     monkeypatch.setattr(ObjectStore, "fail_on", f"write {work}/recommendations/run_date={DATE}/part-r1-2")
     with pytest.raises(RunError, match="all is as it was"):
-        publish.publish(staged.folder, work)
+        publish_run(staged.run, work)
     assert storage.list_files(f"{work}/recommendations/**") == [former]
     monkeypatch.setattr(ObjectStore, "fail_on", None)
-    partition = publish.publish(staged.folder, work)
+    partition = publish_run(staged.run, work)
     names = [path.removeprefix(f"{partition}/") for path in storage.list_files(f"{work}/recommendations/**")]
-    assert names == ["_run.json", *(path.removeprefix(f"{staged.partition}/") for path in staged.parts)]
+    assert names == ["_run.json", *(path.removeprefix(f"{staged.rows_folder}/") for path in staged.parts)]
     assert storage.list_files(f"{work}/_staging/**") == []

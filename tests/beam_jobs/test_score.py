@@ -18,7 +18,7 @@ from pyarrow import dataset, parquet
 from beam_jobs import audit, prepare, publish, score
 from beam_jobs.io.schemas import RECOMMENDATIONS
 from beam_jobs.pipeline import parallelism
-from beam_jobs.scoring import loaded_model, recommendations, transforms
+from beam_jobs.scoring import loaded_model, model_calls, transforms
 from model import train
 from model.cli import InputError, RunError
 from tests import jobs, oracle
@@ -144,7 +144,7 @@ def test_a_model_that_is_not_blessed_is_refused_unless_allowed(
             score.main(command(work, tmp_path / "out", model=tmp_path / "model"))
         assert not (tmp_path / "out" / "recommendations").exists()
     score.main([*command(work, tmp_path / "out", model=tmp_path / "model"), "--allow_unblessed"])
-    assert "is not blessed and used all the same: Too few users." in caplog.text
+    assert "is used although it is not blessed: Too few users." in caplog.text
     assert read(tmp_path / "out").num_rows > 150
 
 
@@ -155,7 +155,7 @@ def test_every_way_to_run_it_gives_the_same_rows(
     score.main(command(work, tmp_path / "one"))
     jobs.write_users(tmp_path / "users.parquet", jobs.some_users(), row_group_size=9)
     monkeypatch.setattr(parallelism, "USERS_A_BATCH", (1, workers + 3))
-    monkeypatch.setattr(recommendations, "FIRST_CALL", workers)
+    monkeypatch.setattr(model_calls, "FIRST_CALL", workers)
     other = command(work, tmp_path / "two", users=tmp_path / "users.parquet")
     score.main([*other, "--direct_running_mode=multi_threading", f"--direct_num_workers={workers}"])
     assert read(tmp_path / "one").equals(read(tmp_path / "two"))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from beam_jobs.publishing.run_report import RunReport
+from beam_jobs.run import RunReport
 from tests.benchmarks.scoring import DATE, Job
 from tests.benchmarks.watched import Watched, watch
 
@@ -59,6 +59,6 @@ def run(job: Job, how: Command, on: Sequence[int]) -> CommandRun:
     with tempfile.TemporaryDirectory(dir=job.users.parent) as output:
         command = [sys.executable, "-m", "beam_jobs.score", *job.flags(Path(output)), *how.flags]
         watched = watch(command, on[: how.cores], Path(output), FIRST_FILES)
-        report = RunReport.read(str(Path(output) / "recommendations" / f"run_date={DATE}"), "--output")
+        report = RunReport.read(str(Path(output) / "recommendations" / f"run_date={DATE}"))
     counters = report.counters
     return CommandRun(watched, report.seconds["score"], counters["pairs_scored"], counters["rows_written"])

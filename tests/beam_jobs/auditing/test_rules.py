@@ -12,7 +12,6 @@ import pytest
 from beam_jobs.auditing import rules
 from beam_jobs.auditing.rules import (
     REPEATED_USER,
-    Rules,
     check_counters,
     check_coverage,
     check_distinct,
@@ -20,15 +19,10 @@ from beam_jobs.auditing.rules import (
     merge,
 )
 from beam_jobs.io.schemas import ENCODED_RECOMMENDATIONS, RECOMMENDATIONS, USERS
-from beam_jobs.publishing.run_report import RunReport
+from beam_jobs.run import PlannedFile, RunReport, RunSpec, Selection
 
 CANDIDATES = pa.array(["a", "b", "c", "d", "e"])
-RULES = Rules(
-    top_n=3,
-    exclude_seen=True,
-    min_score=None,
-    model_version="v1",
-)
+SELECTION = Selection(top_n=3)
 SEEN = [
     ("ann", ["a", "elsewhere", "a"]),
     ("bob", ["a", "b", "c", "d"]),
@@ -57,8 +51,8 @@ def recommendations(rows: list[Row] = ROWS, version: str = "v1") -> pa.Table:
     return pa.table([*columns[:4], columns[3], columns[4], [version] * len(rows)], schema=RECOMMENDATIONS)
 
 
-def kinds(rows: pa.Table, rules: Rules = RULES, table: pa.Table | None = None) -> dict[str, int]:
-    found = check_rows(users() if table is None else table, rows, CANDIDATES, rules)["violations"]
+def kinds(rows: pa.Table, selection: Selection = SELECTION, table: pa.Table | None = None) -> dict[str, int]:
+    found = check_rows(users() if table is None else table, rows, CANDIDATES, selection, "v1")["violations"]
     return {kind: number for kind, (number, _) in found.items()}
 
 
@@ -69,7 +63,7 @@ def way_of_looking_up(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 
 def test_a_good_run_has_no_violations_and_is_counted() -> None:
-    found = check_rows(users([*SEEN, ("", []), (None, ["a"])]), recommendations(), CANDIDATES, RULES)
+    found = check_rows(users([*SEEN, ("", []), (None, ["a"])]), recommendations(), CANDIDATES, SELECTION, "v1")
     assert found == {
         "counts": {
             "users_read": 6,
@@ -134,7 +128,7 @@ def test_damage_is_reported_as_what_it_is(damage: Callable[[], pa.Table], expect
 
 
 def test_an_example_tells_where() -> None:
-    (found,) = check_rows(users(), change(0, movie_title="a")(), CANDIDATES, RULES)["violations"].values()
+    (found,) = check_rows(users(), change(0, movie_title="a")(), CANDIDATES, SELECTION, "v1")["violations"].values()
     assert found == [1, "user 'ann', rank 1, title 'a'"]
 
 
@@ -158,34 +152,35 @@ def test_users_whom_no_file_is_of_and_of_whom_two_are_reported() -> None:
 
 
 def test_seen_titles_may_be_recommended_where_they_are_not_excluded() -> None:
-    rules = replace(RULES, exclude_seen=False, top_n=1)
+    selection = Selection(top_n=1, exclude_seen=False)
     rows = [(user, 1, "a", 4.0, "model") for user in ("ann", "bob", "cyd", "dan")]
-    assert kinds(recommendations(rows), rules) == {}
-    assert kinds(recommendations(rows), replace(RULES, top_n=1)) == {"title was seen by the user": 3, COUNT: 1}
+    assert kinds(recommendations(rows), selection) == {}
+    assert kinds(recommendations(rows), Selection(top_n=1)) == {"title was seen by the user": 3, COUNT: 1}
 
 
 def test_with_min_score_lists_may_be_short_but_not_below_it() -> None:
-    rules = replace(RULES, min_score=2.0)
-    assert kinds(recommendations(ROWS[:3] + ROWS[4:6]), rules) == {}
-    assert kinds(recommendations(), rules) == {"score is below --min_score": 2}
+    selection = replace(SELECTION, min_score=2.0)
+    assert kinds(recommendations(ROWS[:3] + ROWS[4:6]), selection) == {}
+    assert kinds(recommendations(), selection) == {"score is below min_score": 2}
 
 
 REPORT = RunReport(
-    run_id="r",
-    run_date="2024-01-01",
-    model_version="v1",
-    model_kind="basic",
-    score_kind="rating",
-    top_n=3,
-    exclude_seen=True,
-    min_score=None,
-    users="users",
-    candidates=5,
+    RunSpec(
+        run_id="r",
+        run_date="2024-01-01",
+        model_version="v1",
+        model_kind="basic",
+        score_kind="rating",
+        selection=SELECTION,
+        users_glob="users",
+        user_count=4,
+        candidate_count=5,
+        files=(PlannedFile("part.parquet", 0, 0, 3),),
+    ),
     counters={"users_read": 4, "rows_written": 7},
     seconds={},
     pairs_per_second=1.0,
     files=({"name": "part", "rows": 7, "bytes": 100},),
-    parts=(("part.parquet", 0, 0, 3),),
 )
 
 

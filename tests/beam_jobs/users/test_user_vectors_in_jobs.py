@@ -13,11 +13,11 @@ import pytest
 from pyarrow import parquet
 
 from beam_jobs import prepare, score
-from beam_jobs.io.parquet_files import read_metadata
+from beam_jobs.io.footer import read_footer
 from beam_jobs.io.schemas import USERS, USERS_WITH_VECTORS
 from beam_jobs.io.storage import copy_folder, size_below
 from beam_jobs.scoring.exported_model import check_model
-from beam_jobs.users.user_vectors import VECTORS, as_rows, join_vectors
+from beam_jobs.users.user_vectors import VECTORS, as_matrix, join_vectors
 from model.artifact import user_vectors
 from model.cli import InputError
 from tests import jobs
@@ -76,7 +76,7 @@ def test_every_user_gets_the_vector_of_its_own(
     assert users.select(USERS.names).equals(without)
     version = json.loads((work / "apart" / "model.json").read_text())["model_version"]
     for path in (tmp_path / "with" / "users").iterdir():
-        assert read_metadata(str(path), "--users")["vectors_of"] == version
+        assert read_footer(str(path)).metadata["vectors_of"] == version
 
     weights = jobs.write_model(tmp_path / "again")
     rows = users.to_pylist()
@@ -110,8 +110,8 @@ def test_only_the_saved_model_is_copied_and_measured(work: Path, tmp_path: Path)
     assert not (tmp_path / "copy" / "user_vectors").exists()
     assert check_model(str(tmp_path / "copy")).needs_vectors
     sizes = [path.stat().st_size for path in (tmp_path / "copy").rglob("*") if path.is_file()]
-    assert size_below(str(work / "apart"), "--model", left_out="user_vectors") == sum(sizes)
-    assert size_below(str(work / "apart"), "--model", left_out="-") > sum(sizes)
+    assert size_below(str(work / "apart"), left_out="user_vectors") == sum(sizes)
+    assert size_below(str(work / "apart"), left_out="-") > sum(sizes)
 
 
 def changed(work: Path, tmp_path: Path, change: Callable[[Path], None]) -> Path:
@@ -149,7 +149,7 @@ def test_prepare_refuses_vectors_that_are_not_the_models(
 
 
 def test_prepare_refuses_a_model_that_has_the_vectors_inside(work: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"names no vectors of users.*--user_vectors apart"):
+    with pytest.raises(InputError, match=r"names no user vectors.*--user_vectors apart"):
         run_prepare(work, tmp_path / "out", f"--with_vectors={work / 'inside'}")
 
 
@@ -183,7 +183,7 @@ def table(path: Path, users: pa.Table) -> Path:
             lambda a, b, t: {
                 "users": table(t / "u.parquet", parquet.read_table(a / "users").replace_schema_metadata())
             },
-            "u.parquet: has the column 'user_vector' but says not of which model",
+            "u.parquet: has the column 'user_vector' but does not say of which model",
         ),
         (
             lambda a, b, t: {"users": table(t / "u.parquet", parquet.read_table(a / "users").drop_columns(["known"]))},
@@ -217,8 +217,8 @@ def test_users_without_a_vector_get_null() -> None:
 def test_a_column_of_lists_becomes_rows_of_numbers() -> None:
     filler = np.array([8, 9], np.float32)
     lists = pa.chunked_array([[None, [1, 2]], [[3, 4], None]], VECTORS.field("user_vector").type)
-    assert as_rows(lists, filler).tolist() == [[8, 9], [1, 2], [3, 4], [8, 9]]
-    assert as_rows(lists.slice(1, 2), filler).tolist() == [[1, 2], [3, 4]]
-    assert as_rows(lists.slice(0, 0), filler).shape == (0, 2)
-    with pytest.raises(InputError, match="has not the model's 3 numbers"):
-        as_rows(lists, np.zeros(3, np.float32))
+    assert as_matrix(lists, filler).tolist() == [[8, 9], [1, 2], [3, 4], [8, 9]]
+    assert as_matrix(lists.slice(1, 2), filler).tolist() == [[1, 2], [3, 4]]
+    assert as_matrix(lists.slice(0, 0), filler).shape == (0, 2)
+    with pytest.raises(InputError, match="does not have the model's 3 numbers"):
+        as_matrix(lists, np.zeros(3, np.float32))
