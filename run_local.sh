@@ -4,31 +4,43 @@ set -euo pipefail
 
 top=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 venv=$top/.venv
-lock=$top/requirements.txt
+# A line "PART HASH" for each part that is installed. While one is being installed it holds "unfinished" alone.
 stamp=$venv/.set-up
-engine_flags=()
 
 usage() {
   cat <<'END'
-usage: ./run_local.sh [flags]        set up on first use, then the whole flow: train, prepare, score, publish, show
-       ./run_local.sh test [args]    set up on first use, then the tests (args go to pytest)
-       ./run_local.sh bench [args]   set up on first use, then the benchmarks (bench --help)
+usage: ./run_local.sh [flags]         the whole flow: train, prepare, score
+       ./run_local.sh test [args]     the tests; args go to pytest
+       ./run_local.sh bench [args]    the benchmarks; see bench --help
+       ./run_local.sh set_up [parts]  set up and nothing else; parts: gcp, dev
 
-  --dataset D          sample (the default), movielens/100k-ratings, a MovieLens folder or zip, Parquet or CSV files
-  --columns A=B,..     names of columns in Parquet or CSV files where they differ
-  --tfds_data_dir DIR  where TensorFlow Datasets prepared, or will prepare, its datasets
-  --work_dir DIR       gets model/, users/, candidates/ and recommendations/ (default: runs/local in the checkout)
+The first use sets up .venv, which takes about a minute. Flags of the flow:
+
+  --dataset D          sample (the default), movielens/100k-ratings, a MovieLens
+                       folder or zip, or Parquet or CSV files
+  --columns A=B,..     names of columns in Parquet or CSV files, if they differ
+  --tfds_data_dir DIR  where TensorFlow Datasets keeps its datasets
+  --work_dir DIR       gets model/, users/, candidates/ and recommendations/
+                       (default: runs/local in the checkout)
   --model KIND         relevance (the default), rating, basic or tuned
-  --split NAME         last_n (the default for relevance), time (for the others), cutoff, random or none: what it is measured on
-  --epochs N           passes over the interactions (default: those of the model)
-  --seed N             of the training (default: 0)
-  --top_n N            recommendations a user (default: 20)
-  --run_date D         YYYY-MM-DD (default: today, in UTC)
-  --runner R           flink or prism: fetch that engine on first use, start it, prepare and score on it, stop it
-  -h, --help           this text; the environment is left ready
+  --split NAME         how rows are held out to measure the model: last_n (the
+                       default for relevance), time (for the others), cutoff,
+                       random or none
+  --epochs N           passes over the interactions (default: the model's)
+  --seed N             seed of the training (default: 0)
+  --top_n N            recommendations for each user (default: 20)
+  --run_date D         YYYY-MM-DD (default: today in UTC)
+  --runner R           flink or prism: fetch that engine on first use, start it,
+                       prepare and score on it, stop it
+  -h, --help           this text
 
-Any other flag goes to python -m beam_jobs.score, and what that does not know to Beam.
-PYTHON names the interpreter for the environment, 3.10 to 3.13; by default the first found.
+Any other flag goes to the stages that know it: see --help of nightrank train,
+prepare and score in .venv/bin. What none of them knows goes to Beam.
+PYTHON names the interpreter to set up with, 3.10 to 3.13 (default: the first
+that is found).
+
+example:
+  ./run_local.sh --dataset ratings.csv --columns user_id=uid,movie_title=film
 END
 }
 
@@ -41,7 +53,7 @@ fail() {
 find_python() {
   local candidate
   for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.10}; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+    if "$candidate" -I -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
       command -v "$candidate"
       return
     fi
@@ -49,147 +61,160 @@ find_python() {
   fail "no Python 3.10 to 3.13 among: ${PYTHON:-python3, python3.13 to python3.10}; install one, or name it with PYTHON=..."
 }
 
-# Make .venv from the lock file, unless it was made from this very lock file before. The stamp is written last, so a
-# set-up that was interrupted is begun anew.
+# set_up PART...: install these parts of the lock files into .venv, unless they are there. A set-up that was
+# interrupted begins anew, and so does one of another lock file.
 set_up() {
-  local wanted python started=$SECONDS
-  wanted=$(sha256sum <"$lock")
-  [[ -f $stamp && $(<"$stamp") == "$wanted" && -x $venv/bin/python ]] && return
-  python=$(find_python)
-  echo "setting up .venv from $(basename "$lock") with $("$python" --version); once, for a minute or a few" >&2
-  rm -rf "$venv"
-  if command -v uv >/dev/null; then
-    echo "  1/2 making the environment (uv)" >&2
-    uv venv --quiet --no-project --python "$python" "$venv" || fail "uv could not make $venv with $python; see above"
-    echo "  2/2 installing $(grep -c '^[a-z]' "$lock") packages" >&2
-    VIRTUAL_ENV=$venv uv pip install --quiet --no-deps --require-hashes --requirement "$lock" ||
-      fail "the packages could not be installed; see above, and check the network or the package index"
-  else
-    echo "  1/2 making the environment (venv)" >&2
-    "$python" -m venv "$venv" 2>/dev/null ||
-      fail "$python has no working venv module; install it (on Debian: apt-get install python3-venv), or install uv"
-    echo "  2/2 installing $(grep -c '^[a-z]' "$lock") packages with pip, which takes some minutes" >&2
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement "$lock" ||
-      fail "the packages could not be installed; see above, and check the network or the package index"
+  local part kept missing=() started=$SECONDS
+  trap 'echo interrupted >&2; exit 130' INT
+  if [[ -e $venv && ! -f $stamp ]]; then
+    fail "$venv is there, and this script did not make it; move it away, and run this again"
   fi
-  echo "$wanted" >"$stamp"
+  for part in "$@"; do
+    [[ -f $top/locks/$part.txt ]] || fail "set_up $part: there is no such part; give gcp or dev"
+    grep -qxF "$(line_of "$part")" "$stamp" 2>/dev/null && [[ -x $venv/bin/python ]] || missing+=("$part")
+  done
+  ((${#missing[@]})) || return 0
+  [[ -w $top ]] || fail "$top cannot be written, and .venv is to be made in it; copy the checkout to where you may write"
+  for part in unfinished "${missing[@]}"; do
+    # What an older lock file or a broken set-up left behind is no ground to build on.
+    if grep -qsE "^$part( |$)" "$stamp" || [[ ! -x $venv/bin/python ]]; then
+      make_environment
+      missing=("$@")
+      break
+    fi
+  done
+  kept=$(<"$stamp")
+  echo unfinished >"$stamp"
+  install "${missing[@]}"
+  {
+    [[ -z $kept ]] || echo "$kept"
+    for part in "${missing[@]}"; do line_of "$part"; done
+  } >"$stamp"
   echo "set up in $((SECONDS - started)) s" >&2
 }
 
-# Run a module of the checkout, wherever the caller stands, so that relative paths stay theirs.
+line_of() {
+  echo "$1 $(sha256sum <"$top/locks/$1.txt" | cut -d ' ' -f 1)"
+}
+
+# An empty environment that has the checkout on its path and the command `nightrank`.
+make_environment() {
+  local python packages
+  python=$(find_python)
+  echo "setting up .venv with $("$python" --version); once, for a minute or so" >&2
+  # By renaming, so that there is no moment at which .venv is there without the stamp that says who made it.
+  rm -rf "$venv.former" "$venv.new"
+  [[ ! -e $venv ]] || mv -T "$venv" "$venv.former"
+  mkdir "$venv.new"
+  : >"$venv.new/.set-up"
+  mv -T "$venv.new" "$venv"
+  rm -rf "$venv.former"
+  "$python" -I -m venv --without-pip "$venv" || fail "$python could not make $venv; see above"
+  packages=$("$venv/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  # Python 3.10 knows no PYTHONSAFEPATH, so this keeps `python -m` from modules in the working directory there.
+  cat >"$packages/nightrank.pth" <<END
+$top
+import os, sys; sys.version_info < (3, 11) and os.environ.get("PYTHONSAFEPATH") and os.getcwd() != "$top" and sys.path_importer_cache.update(dict.fromkeys([os.getcwd()], type("Nothing", (), {"find_spec": lambda *_: None})()))
+END
+  cat >"$venv/bin/nightrank" <<'END'
+#!/bin/sh
+PYTHONSAFEPATH=1 exec "$(dirname -- "$(readlink -f -- "$0")")/python" -m beam_jobs "$@"
+END
+  chmod +x "$venv/bin/nightrank"
+}
+
+# Install parts of the lock files with uv: that of this machine, or the one that pip brings. Where uv fails, because it
+# heeds no pip.conf or has no build for this machine, pip does it.
+install() {
+  local part uv files=() total=0
+  for part in "$@"; do
+    files+=(--requirement "$top/locks/$part.txt")
+    total=$((total + $(grep -o '^[a-z0-9-]*==' "$top/locks/$part.txt" | sort -u | wc -l)))
+  done
+  echo "installing about $total packages: $(IFS=+ && echo "$*")" >&2
+  if uv=$(find_uv) && (cd "$top" && "$uv" pip install --python "$venv/bin/python" --no-deps --require-hashes \
+    "${files[@]}" 2>&1) | tell; then
+    :
+  else
+    echo "  uv did not do it; trying pip, which takes some minutes" >&2
+    "$venv/bin/python" -I -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -I -m ensurepip >/dev/null 2>&1 ||
+      fail "$venv has no pip; install uv, or Python's ensurepip (on Debian: apt-get install python3-venv)"
+    "$venv/bin/python" -I -m pip install --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --progress-bar off \
+      "${files[@]}" 2>&1 | tell ||
+      fail "the packages could not be installed; see above, and check the network or the package index"
+  fi
+  # Headers for building operations in C++: 40,000 small files.
+  rm -rf "$venv"/lib/python3*/site-packages/tensorflow/include
+}
+
+# The path of uv.
+find_uv() {
+  local brought=$venv/uv/bin/uv
+  command -v uv && return
+  if [[ ! -x $brought ]]; then
+    "$(readlink -f "$venv/bin/python")" -I -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+      --no-deps --require-hashes --target "$venv/uv" --requirement "$top/locks/uv.txt" >&2 || return
+  fi
+  echo "$brought"
+}
+
+# Read what uv or pip says, and say how far it is: on a terminal in one line that lives, in a log every ten seconds.
+# Anything else that they say, such as errors, is shown as it is. uv announces large files alone, pip each package.
+tell() {
+  local line files=0 ready=0 last=$SECONDS status
+  while true; do
+    line='' status=0
+    read -r -t 1 line || status=$?
+    case $line in
+      Downloading\ *iB\)) files=$((files + 1)) ;;
+      Downloaded\ *) ready=$((ready + 1)) ;;
+      Collecting\ *) files=$((files + 1)) ready=$files ;;
+      '' | [+~-]\ * | Using\ * | Resolved\ * | Prepared\ * | Installed\ * | Uninstalled\ * | Audited\ * | Building\ * | \
+        Built\ * | Downloading\ * | Created\ * | Stored\ * | Getting\ * | Installing\ * | Preparing\ * | Success* | \[*) ;;
+      *) echo "$line" >&2 ;;
+    esac
+    if [[ -t 2 ]]; then
+      printf '\r  downloaded %d of %d files, %d s ' "$ready" "$files" "$SECONDS" >&2
+    elif ((SECONDS - last >= 10)); then
+      echo "  downloaded $ready of $files files, $SECONDS s" >&2
+      last=$SECONDS
+    fi
+    ((status == 0 || status > 128)) || break
+  done
+  [[ ! -t 2 ]] || echo >&2
+}
+
+# Run a module of the checkout, wherever the caller stands, so that relative paths stay the caller's. Neither the
+# caller's folder nor the caller's PYTHONPATH gives any module, nor to worker processes that Beam starts.
 module() {
-  PYTHONPATH=$top${PYTHONPATH:+:$PYTHONPATH} "$venv/bin/python" -m "$@"
-}
-
-# Flags that go to the last stage, looked at by its own parser and Beam's.
-check_score_flags() {
-  PYTHONPATH=$top "$venv/bin/python" -c '
-from beam_jobs import score
-from beam_jobs.pipeline.options import parse_flags
-from model.cli import run
-run(lambda argv: parse_flags(score.build_parser(), argv))' "$@"
-}
-
-# Start an engine in the background and read the Beam flags of jobs for it into engine_flags.
-start_engine() {
-  engine_folder=$(mktemp -d "${TMPDIR:-/tmp}/nightrank-$1.XXXXXX")
-  PYTHONPATH=$top${PYTHONPATH:+:$PYTHONPATH} "$venv/bin/python" -m beam_jobs.engines "$1" \
-    --folder "$engine_folder" --flags_file "$engine_folder/flags" &
-  engine=$!
-  trap stop_engine EXIT
-  until [[ -e $engine_folder/flags ]]; do
-    # An engine that does not start says why, and its exit status is that of the run.
-    kill -0 "$engine" 2>/dev/null || { wait "$engine"; exit 1; }
-    sleep 0.2
-  done
-  mapfile -t engine_flags <"$engine_folder/flags"
-}
-
-# Stop the engine, and keep its logs where the run did not end well.
-stop_engine() {
-  local status=$?
-  kill "$engine" 2>/dev/null && wait "$engine" || true
-  if ((status == 0)); then
-    rm -rf "$engine_folder"
-  elif ! rmdir "$engine_folder" 2>/dev/null; then
-    echo "logs of the engine: $engine_folder" >&2
-  fi
-}
-
-heading() {
-  printf '\n== %s (%d s)\n' "$1" "$SECONDS"
-}
-
-whole_flow() {
-  local dataset=() training=() work_dir=$top/runs/local top_n=20 run_date rest=() model=relevance engine_name=''
-  run_date=$(date --utc +%F)
-  while (($#)); do
-    local flag=${1%%=*} value
-    case $flag in
-      --dataset | --columns | --tfds_data_dir | --work_dir | --model | --split | --epochs | --seed | --top_n | \
-        --run_date | --runner)
-        if [[ $1 == *=* ]]; then value=${1#*=}; else
-          (($# > 1)) || fail "$flag needs a value; see ./run_local.sh --help"
-          value=$2
-          shift
-        fi
-        ;;
-    esac
-    case $flag in
-      --dataset | --columns | --tfds_data_dir) dataset+=("$flag=$value") ;;
-      --model) model=$value ;;
-      --split | --epochs | --seed) training+=("$flag=$value") ;;
-      --work_dir) work_dir=$value ;;
-      --top_n) top_n=$value ;;
-      --run_date) run_date=$value ;;
-      --runner) if [[ $value == flink || $value == prism ]]; then engine_name=$value; else rest+=("--runner=$value"); fi ;;
-      *) rest+=("$1") ;;
-    esac
-    shift
-  done
-  # The gate holds lists against a list of hits. Models of ratings do not pass, and whoever names one wants it.
-  [[ $model == relevance ]] || rest+=(--allow_unblessed)
-  local score=(--model "$work_dir/model" --users "$work_dir/users/*.parquet"
-    --candidates "$work_dir/candidates/*.parquet" --output "$work_dir" --top_n "$top_n" --run_date "$run_date" "${rest[@]}")
-
-  # Flags of the last stage are looked at before the first one takes its time.
-  [[ $top_n =~ ^[1-9][0-9]*$ ]] || fail "--top_n is $top_n; give a whole number of at least 1"
-  [[ $(date --utc --date "$run_date" +%F 2>/dev/null) == "$run_date" ]] ||
-    fail "--run_date $run_date: not a date; write it as YYYY-MM-DD, such as $(date --utc +%F)"
-  set_up
-  ((${#rest[@]} == 0)) || check_score_flags "${score[@]}"
-  if [[ $engine_name ]]; then
-    heading "start $engine_name"
-    start_engine "$engine_name"
-  fi
-  heading "train"
-  module model.train "${dataset[@]}" --model "$model" "${training[@]}" --refit --model_dir "$work_dir/model"
-  heading "prepare users and candidates"
-  module beam_jobs.prepare "${dataset[@]}" --output "$work_dir" "${engine_flags[@]}"
-  heading "score every user x candidate"
-  module beam_jobs.score "${score[@]}" "${engine_flags[@]}"
-  heading "result"
-  module beam_jobs.summary --work_dir "$work_dir" --run_date "$run_date"
+  PYTHONSAFEPATH=1 PYTHONPATH=$top exec "$venv/bin/python" -m "$@"
 }
 
 case ${1:-} in
   -h | --help)
-    set_up
     usage
+    ;;
+  set_up)
+    shift
+    set_up local "$@"
     ;;
   test)
     shift
-    set_up
+    set_up local gcp dev
     cd "$top"
     module pytest "$@"
     ;;
   bench)
     shift
-    set_up
+    set_up local gcp dev
     cd "$top"
     module tests.benchmarks "$@"
     ;;
+  -* | '')
+    set_up local
+    module beam_jobs.local --work_dir "$top/runs/local" "$@"
+    ;;
   *)
-    whole_flow "$@"
+    fail "$1: neither a flag nor test, bench or set_up; see ./run_local.sh --help"
     ;;
 esac

@@ -131,6 +131,13 @@ def score_pipeline(plan: Plan, options: PipelineOptions) -> beam.Pipeline:
     return pipeline
 
 
+def check_flags(args: argparse.Namespace) -> None:
+    """Find what is wrong with the flags without looking at the model or the tables. Raises InputError."""
+    _select(args)
+    parse_run_date(args.run_date)
+    _read_excluded(args)
+
+
 def plan_run(args: argparse.Namespace, options: PipelineOptions) -> Plan:
     """Check everything that can be checked before work begins.
 
@@ -140,8 +147,7 @@ def plan_run(args: argparse.Namespace, options: PipelineOptions) -> Plan:
     selection = _select(args)
     run_date = parse_run_date(args.run_date)
     users = _read_users(args.users)
-    with about("--exclude_titles"):
-        excluded = read_titles(args.exclude_titles) if args.exclude_titles else []
+    excluded = _read_excluded(args)
     with about("--candidates"):
         candidates = read_candidates(args.candidates, excluded)
     with about("--output"):
@@ -165,6 +171,11 @@ def plan_run(args: argparse.Namespace, options: PipelineOptions) -> Plan:
         files=tuple(part.planned_file(run_id) for part in parts),
     )
     return Plan(spec, args.model, candidates, parts, schema, args.output, threads_a_process(options), args.stage_only)
+
+
+def _read_excluded(args: argparse.Namespace) -> list[str]:
+    with about("--exclude_titles"):
+        return read_titles(args.exclude_titles) if args.exclude_titles else []
 
 
 def _select(args: argparse.Namespace) -> Selection:

@@ -112,6 +112,8 @@ def _configure_logging(argv: Sequence[str]) -> None:
         format="%(asctime)s %(message)s",
         datefmt="%H:%M:%S",
         stream=sys.stderr,
+        # A library that logged something while it was imported has made a handler of its own.
+        force=True,
     )
     for name in ("__main__", "model", "beam_jobs"):
         logging.getLogger(name).setLevel(level)

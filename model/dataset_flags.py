@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from model.cli import InputError, about
 from model.data.interactions import ColumnError, Interactions
-from model.data.sources import SAMPLE, parse_columns, read_interactions
+from model.data.sources import SAMPLE, check_dataset, parse_columns, read_interactions
 from model.data.sources.tfds import DataDirError
 from model.data.splits import NAMES, Split, split_interactions
 
@@ -52,6 +52,18 @@ def read_columns(args: argparse.Namespace) -> dict[str, str]:
         return parse_columns(args.columns)
 
 
+def check_dataset_flags(args: argparse.Namespace, default_split: str) -> None:
+    """Find what is wrong with the flags without reading any data.
+
+    Raises:
+      InputError: there is no such dataset, or the flags contradict each other.
+    """
+    columns = read_columns(args)
+    _check_split_flags(args, args.split or default_split)
+    with about_dataset():
+        check_dataset(args.dataset, columns)
+
+
 def read_dataset(args: argparse.Namespace) -> Interactions:
     """Read what `--dataset` names.
 
@@ -68,17 +80,11 @@ def split_dataset(table: pa.Table, args: argparse.Namespace, default: str = "tim
       InputError: the flags contradict each other, or a given dataset cannot be read.
     """
     name = args.split or default
-    given = {"--validation_dataset": args.validation_dataset, "--test_dataset": args.test_dataset}
+    _check_split_flags(args, name)
     if name == "given":
-        if not any(given.values()):
-            raise InputError("--split given: needs --validation_dataset or --test_dataset or both")
-        validation, test = (_read(args, flag, dataset) if dataset else None for flag, dataset in given.items())
+        given = _given(args).items()
+        validation, test = (_read(args, flag, dataset) if dataset else None for flag, dataset in given)
         return split_interactions(table, name, validation=validation, test=test)
-    for flag, dataset in given.items():
-        if dataset:
-            raise InputError(f"{flag} goes with --split given, not with --split {name}; leave one out")
-    if args.last_n < 1:
-        raise InputError(f"--last_n {args.last_n}: give a whole number of at least 1")
     with about("--split"):
         return split_interactions(table, name, seed=args.seed, last_n=args.last_n)
 
@@ -93,6 +99,20 @@ def about_dataset(flag: str = "--dataset") -> Iterator[None]:
             raise InputError(f"{error} with --columns {error.column}=THEIRS") from error.__cause__
         except DataDirError as error:
             raise InputError(f"{error} with --tfds_data_dir") from error.__cause__
+
+
+def _check_split_flags(args: argparse.Namespace, name: str) -> None:
+    given = [flag for flag, dataset in _given(args).items() if dataset]
+    if name == "given" and not given:
+        raise InputError("--split given: needs --validation_dataset or --test_dataset or both")
+    if name != "given" and given:
+        raise InputError(f"{given[0]} goes with --split given, not with --split {name}; leave one out")
+    if args.last_n < 1:
+        raise InputError(f"--last_n {args.last_n}: give a whole number of at least 1")
+
+
+def _given(args: argparse.Namespace) -> dict[str, str | None]:
+    return {"--validation_dataset": args.validation_dataset, "--test_dataset": args.test_dataset}
 
 
 def _read(args: argparse.Namespace, flag: str, dataset: str) -> Interactions:

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -22,7 +22,13 @@ from model.cli import FlagParser, InputError, about, run
 from model.contract import CARD_FILE, TRAINING_FOLDER
 from model.data.interactions import Interactions, describe, digest
 from model.data.splits import Split
-from model.dataset_flags import add_dataset_flags, add_split_flags, read_dataset, split_dataset
+from model.dataset_flags import (
+    add_dataset_flags,
+    add_split_flags,
+    check_dataset_flags,
+    read_dataset,
+    split_dataset,
+)
 from model.evaluation.baselines.fitting import fit_baselines, fit_rating_baselines
 from model.evaluation.ranking_evaluation import evaluate_ranking
 from model.evaluation.rating_evaluation import evaluate_ratings
@@ -59,6 +65,12 @@ def build_parser() -> FlagParser:
     add_dataset_flags(parser)
     add_split_flags(parser)
     return parser
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Find what is wrong with the flags without reading any data. Raises InputError."""
+    with_epochs(MODELS[args.model], args.epochs)
+    check_dataset_flags(args, DEFAULT_SPLITS[args.model])
 
 
 def main(argv: Sequence[str]) -> None:
@@ -168,8 +180,16 @@ def _provenance(
             "rejects": interactions.rejects,
         },
         "seed": args.seed,
-        "versions": {library: version(library) for library in LIBRARIES},
+        "versions": {library: _version(library) for library in LIBRARIES},
     }
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        # The build for CPUs has the same modules under another name.
+        return version(f"{library}-cpu")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ LAYERS = {
         {"publishing"},
         {"scoring"},
         {"prepare", "score", "audit", "publish", "summary"},
-        {"dataflow", "engines"},
+        {"dataflow", "engines", "local"},
         {"nightly"},
         {"__main__"},
     ],

@@ -1,10 +1,11 @@
-"""`run_local.sh` as far as it goes without setting anything up."""
+"""`run_local.sh` and `run_dataflow.sh`: what they set up, and what they run in it."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,166 +13,202 @@ import pytest
 TOP = Path(__file__).parents[1]
 
 PYTHON = """#!/bin/sh
+echo "$PYTHONSAFEPATH $PYTHONPATH" >>"$0.environment"
 printf "%s " "$@" >>"$0.log"
 echo >>"$0.log"
-case "$*" in
-  "-m beam_jobs.engines"*)
-    [ -z "$EXIT_OF_ENGINE" ] || exit $EXIT_OF_ENGINE
-    printf '%s\\n' --runner=PortableRunner '--environment_config={"command": "w"}' >"$7"
-    trap 'echo stopped >>"$0.log"; exit 0' TERM
-    while :; do sleep 0.1; done
-    ;;
-esac
 exit ${EXIT_OF_PYTHON:-0}
 """
-"""Writes down what it is asked to run; as an engine it writes flags and runs until it is told to stop."""
+"""Writes down what it is asked to run."""
+
+UV = """#!/bin/sh
+echo "$@" >>"$0.log"
+echo 'Downloading tensorflow-cpu (261.1MiB)'
+echo ' Downloaded tensorflow-cpu'
+echo ' + tensorflow-cpu==2.21.0'
+[ -z "$SAID_BY_UV" ] || echo "$SAID_BY_UV"
+exit ${EXIT_OF_UV:-0}
+"""
+"""Writes down what it is asked to install, and installs nothing."""
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """The script and the lock file alone, with an environment whose Python writes down what it is asked to run."""
-    for name in ("run_local.sh", "requirements.txt"):
+def empty(tmp_path: Path) -> Path:
+    """The scripts and the lock files alone, and a `uv` that installs nothing."""
+    for name in ("run_local.sh", "run_dataflow.sh"):
         shutil.copy(TOP / name, tmp_path / name)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(PYTHON)
-    python.chmod(0o755)
-    stamp = subprocess.run(
-        "sha256sum <requirements.txt", shell=True, capture_output=True, text=True, cwd=tmp_path, check=True
-    )
-    (tmp_path / ".venv" / ".set-up").write_text(stamp.stdout)
+    shutil.copytree(TOP / "locks", tmp_path / "locks")
+    write_program(tmp_path / "tools" / "uv", UV)
     return tmp_path
 
 
-def run(checkout: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def checkout(empty: Path) -> Path:
+    """Set up in all parts, with a Python that writes down what it is asked to run."""
+    assert run(empty, "set_up", "gcp", "dev").returncode == 0
+    python = empty / ".venv" / "bin" / "python"
+    python.unlink()
+    write_program(python, PYTHON)
+    return empty
+
+
+def write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def run(
+    checkout: Path, *flags: str, script: str = "run_local.sh", cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    path = f"{checkout / 'tools'}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        [checkout / "run_local.sh", *flags],
+        [checkout / script, *flags],
         capture_output=True,
         text=True,
-        cwd=checkout.parent,
-        env={**os.environ, **environment},
+        cwd=cwd or checkout.parent,
+        env={**os.environ, "PATH": path, "PYTHON": sys.executable, **environment},
         check=False,
     )
 
 
+def lines(path: Path) -> list[list[str]]:
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
 def asked(checkout: Path) -> list[list[str]]:
-    log = checkout / ".venv" / "bin" / "python.log"
-    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return lines(checkout / ".venv" / "bin" / "python.log")
 
 
-def test_the_whole_flow_in_order_with_flags_where_they_belong(checkout: Path) -> None:
-    done = run(
-        checkout, "--dataset", "d.parquet", "--top_n=7", "--model", "tuned", "--min_score", "3", "--run_date=2024-02-29"
-    )
+def installed(checkout: Path) -> list[list[str]]:
+    """The parts of each installation."""
+    logged = lines(checkout / "tools" / "uv.log")
+    return [[Path(word).stem for word in words if word.endswith(".txt")] for words in logged]
+
+
+def test_help_sets_nothing_up(empty: Path) -> None:
+    done = run(empty, "--help", PYTHON="/no/such/python")
     assert (done.returncode, done.stderr) == (0, "")
-    check, *_ = asked(checkout)
-    assert check[0] == "-c"
-    train, prepare, score, summary = [command for command in asked(checkout) if command[:1] == ["-m"]]
-    work = checkout / "runs" / "local"
-    assert train[:2] == ["-m", "model.train"]
-    assert train[2:5] == ["--dataset=d.parquet", "--model", "tuned"]
-    assert "--refit" in train
-    assert prepare == ["-m", "beam_jobs.prepare", "--dataset=d.parquet", "--output", str(work)]
-    assert score[:4] == ["-m", "beam_jobs.score", "--model", str(work / "model")]
-    assert score[-7:] == ["--top_n", "7", "--run_date", "2024-02-29", "--min_score", "3", "--allow_unblessed"]
-    assert summary == ["-m", "beam_jobs.summary", "--work_dir", str(work), "--run_date", "2024-02-29"]
+    assert done.stdout.startswith("usage: ./run_local.sh")
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    assert not (empty / ".venv").exists()
 
 
-@pytest.mark.parametrize("flags", [["--runner", "flink"], ["--runner=flink"]])
-def test_an_engine_runs_around_the_flow_and_its_flags_go_to_prepare_and_score(checkout: Path, flags: list[str]) -> None:
-    done = run(checkout, "--work_dir", "w", *flags)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "== start flink" in done.stdout
-    engine, train, prepare, score, summary, stopped = asked(checkout)
-    assert engine[:3] == ["-m", "beam_jobs.engines", "flink"]
-    assert stopped == ["stopped"]
-    for job in (prepare, score):
-        assert job[-3:] == ["--runner=PortableRunner", '--environment_config={"command":', '"w"}']
-    assert train[1] == "model.train"
-    assert summary[1] == "beam_jobs.summary"
-    assert not Path(engine[4]).exists()
+def test_set_up_installs_each_part_once(empty: Path) -> None:
+    for parts in ([], [], ["gcp"], ["gcp", "dev"]):
+        done = run(empty, "set_up", *parts)
+        assert (done.returncode, done.stdout) == (0, "")
+    assert installed(empty) == [["local"], ["gcp"], ["dev"]]
+    assert asked(empty) == []
 
 
-def test_an_engine_that_does_not_start_ends_the_run_before_training(checkout: Path) -> None:
-    done = run(checkout, "--runner", "prism", EXIT_OF_ENGINE="2")
+def test_set_up_says_how_far_it_is_and_not_what_it_installed(empty: Path) -> None:
+    done = run(empty, "set_up", SAID_BY_UV="warning: a mirror is slow")
+    assert done.returncode == 0
+    assert "installing about" in done.stderr
+    assert "warning: a mirror is slow\n" in done.stderr
+    assert "tensorflow-cpu" not in done.stderr
+    assert "set up in " in done.stderr
+
+
+def test_the_command_of_the_environment_runs_the_checkout(checkout: Path) -> None:
+    done = subprocess.run([checkout / ".venv" / "bin" / "nightrank", "score", "--top_n", "3"], check=False)
+    assert done.returncode == 0
+    assert asked(checkout) == [["-m", "beam_jobs", "score", "--top_n", "3"]]
+
+
+def test_a_part_whose_lock_file_changed_is_installed_anew_in_an_empty_environment(empty: Path) -> None:
+    assert run(empty, "set_up").returncode == 0
+    left = empty / ".venv" / "left"
+    left.touch()
+    with (empty / "locks" / "local.txt").open("a") as lock:
+        lock.write("# changed\n")
+    assert run(empty, "set_up").returncode == 0
+    assert installed(empty) == [["local"], ["local"]]
+    assert not left.exists()
+
+
+def test_a_set_up_that_was_interrupted_begins_anew(empty: Path) -> None:
+    assert run(empty, "set_up").returncode == 0
+    left = empty / ".venv" / "left"
+    left.touch()
+    (empty / ".venv" / ".set-up").write_text("unfinished\n")
+    assert run(empty, "set_up", "gcp").returncode == 0
+    assert installed(empty) == [["local"], ["local", "gcp"]]
+    assert not left.exists()
+
+
+def test_where_uv_fails_pip_is_tried_and_a_failure_of_both_is_told(empty: Path) -> None:
+    for lock in ("local", "gcp", "dev"):
+        (empty / "locks" / f"{lock}.txt").write_text("no-such-package==1 --hash=sha256:0000\n")
+    done = run(empty, "set_up", EXIT_OF_UV="1", SAID_BY_UV="error: no index", PIP_NO_INDEX="1", PIP_FIND_LINKS="/none")
     assert done.returncode == 2
-    # The engine has said why itself, and there is no log to point at.
-    assert done.stderr == ""
-    assert len(asked(checkout)) == 1
+    assert "error: no index\n  uv did not do it; trying pip" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: the packages could not be installed; see above")
+    # What is half there is not taken for done.
+    assert run(empty, "set_up").returncode == 0
+    assert len(installed(empty)) == 2
 
 
-def test_an_engine_is_stopped_and_its_logs_are_kept_when_a_stage_fails(checkout: Path) -> None:
-    done = run(checkout, "--runner", "prism", EXIT_OF_PYTHON="1")
-    assert done.returncode == 1
-    engine, _, stopped = asked(checkout)
-    assert stopped == ["stopped"]
-    assert done.stderr == f"logs of the engine: {engine[4]}\n"
-    shutil.rmtree(engine[4])
+def test_an_environment_of_the_users_own_is_left_alone(empty: Path) -> None:
+    theirs = empty / ".venv" / "theirs"
+    theirs.parent.mkdir()
+    theirs.touch()
+    done = run(empty)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {empty / '.venv'} is there, and this script did not make it; move it away, and run this again\n"
+    )
+    assert theirs.exists()
 
 
-def test_other_runners_are_for_beam(checkout: Path) -> None:
-    assert run(checkout, "--runner", "DirectRunner").returncode == 0
-    _, prepare, score, _ = [command for command in asked(checkout) if command[:1] == ["-m"]]
-    assert "--runner=DirectRunner" not in prepare
-    assert score[-1] == "--runner=DirectRunner"
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_checkout_that_cannot_be_written_is_told_first(empty: Path) -> None:
+    empty.chmod(0o555)
+    done = run(empty)
+    empty.chmod(0o755)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {empty} cannot be written")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tests"], "tests: neither a flag nor test, bench or set_up; see ./run_local.sh --help"),
+        (["set_up", "gpu"], "set_up gpu: there is no such part; give gcp or dev"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_set_up(empty: Path, words: list[str], message: str) -> None:
+    done = run(empty, *words)
+    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")
+    assert not (empty / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_is_one_line(empty: Path) -> None:
+    write_program(empty / "old-python", "#!/bin/sh\nexit 1\n")
+    done = run(empty, PYTHON=str(empty / "old-python"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no Python 3.10 to 3.13" in done.stderr
+
+
+def test_flags_go_to_the_flow_which_works_in_the_checkout_unless_told_otherwise(checkout: Path) -> None:
+    assert run(checkout).returncode == 0
+    assert run(checkout, "--work_dir", "mine", "--top_n=7", EXIT_OF_PYTHON="3").returncode == 3
+    here = ["-m", "beam_jobs.local", "--work_dir", str(checkout / "runs" / "local")]
+    assert asked(checkout) == [here, [*here, "--work_dir", "mine", "--top_n=7"]]
 
 
 def test_test_and_bench_pass_their_arguments_on(checkout: Path) -> None:
     assert run(checkout, "test", "-k", "audit").returncode == 0
     assert run(checkout, "bench", "--json", "f").returncode == 0
     assert asked(checkout) == [["-m", "pytest", "-k", "audit"], ["-m", "tests.benchmarks", "--json", "f"]]
+    assert installed(checkout) == [["local", "gcp", "dev"]]
 
 
-def test_the_exit_status_of_a_stage_ends_the_run(checkout: Path) -> None:
-    done = run(checkout, EXIT_OF_PYTHON="2")
-    assert done.returncode == 2
-    assert len(asked(checkout)) == 1
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--top_n", "0"], "--top_n is 0"),
-        (["--top_n", "many"], "--top_n is many"),
-        (["--run_date", "yesterday"], "--run_date yesterday: not a date"),
-        (["--run_date", "2024-02-30"], "--run_date 2024-02-30: not a date"),
-        (["--dataset"], "--dataset needs a value"),
-    ],
-)
-def test_mistakes_are_told_before_anything_runs(checkout: Path, flags: list[str], message: str) -> None:
-    done = run(checkout, *flags)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
-    assert asked(checkout) == []
-
-
-def test_a_python_that_is_too_old_is_one_line(checkout: Path) -> None:
-    (checkout / ".venv" / ".set-up").unlink()
-    old = checkout / "old-python"
-    old.write_text("#!/bin/sh\nexit 1\n")
-    old.chmod(0o755)
-    done = run(checkout, "--help", PYTHON=str(old))
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "no Python 3.10 to 3.13" in done.stderr
-
-
-def test_help_names_every_flag_it_takes(checkout: Path) -> None:
-    done = run(checkout, "--help")
-    assert done.returncode == 0
-    for flag in (
-        "--dataset",
-        "--columns",
-        "--tfds_data_dir",
-        "--work_dir",
-        "--top_n",
-        "--run_date",
-        "--model",
-        "--seed",
-        "--runner",
-    ):
-        assert f"\n  {flag} " in done.stdout
+def test_run_dataflow_sets_up_what_it_needs_and_passes_its_arguments_on(checkout: Path) -> None:
+    done = run(checkout, "--project", "p", script="run_dataflow.sh")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert asked(checkout) == [["-m", "beam_jobs.nightly", "--project", "p"]]
 
 
 def test_it_can_be_called_by_a_link_from_anywhere(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -179,4 +216,35 @@ def test_it_can_be_called_by_a_link_from_anywhere(checkout: Path, tmp_path_facto
     link.symlink_to(checkout / "run_local.sh")
     done = subprocess.run([link, "--work_dir", "mine"], capture_output=True, text=True, cwd=link.parent, check=False)
     assert done.returncode == 0
-    assert asked(checkout)[1][-2:] == ["--output", "mine"]
+    assert asked(checkout)[0][-2:] == ["--work_dir", "mine"]
+
+
+def test_no_module_comes_from_the_callers_path(checkout: Path) -> None:
+    for script in ("run_local.sh", "run_dataflow.sh"):
+        assert run(checkout, script=script, PYTHONPATH=".").returncode == 0
+    assert lines(checkout / ".venv" / "bin" / "python.environment") == [["1", str(checkout)]] * 2
+
+
+def test_modules_of_the_working_directory_are_not_imported(
+    empty: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """On Python 3.10 too, which knows no PYTHONSAFEPATH; by what a stage starts with `python -m` as well."""
+    folder = tmp_path_factory.mktemp("working")
+    for name in ("random", "csv", "argparse", "runpy", "sitecustomize", "model", "beam_jobs"):
+        (folder / f"{name}.py").write_text("raise SystemExit('imported from the working directory')\n")
+    package = empty / "beam_jobs"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-m', 'beam_jobs.stage']))"
+    (package / "local.py").write_text(f"import random, csv, argparse; {start}")
+    (package / "nightly.py").write_text(f"import random, csv, argparse; {start}")
+    (package / "__main__.py").write_text(f"import random, csv, argparse; {start}")
+    (package / "stage.py").write_text("import random, csv, argparse; print(random.__file__)")
+    assert run(empty, "set_up", "gcp", cwd=folder).returncode == 0
+    done = [run(empty, cwd=folder), run(empty, script="run_dataflow.sh", cwd=folder)]
+    command = [empty / ".venv" / "bin" / "nightrank"]
+    done.append(subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False))
+    for process in done:
+        assert (process.returncode, process.stderr) == (0, "")
+        assert process.stdout.endswith("random.py\n")
+        assert str(folder) not in process.stdout

@@ -34,14 +34,29 @@ def read_interactions(
       InputError: there is no such dataset, it cannot be read, or no row of it can be used.
     """
     columns = columns or {}
-    if columns and (dataset == SAMPLE or dataset in tfds.NAMES):
-        raise _cannot_rename(dataset)
+    check_dataset(dataset, columns)
     table, rejects = _read(dataset, columns, tfds_data_dir)
     if not table.num_rows:
         reasons = ", ".join(f"{count:,} with {reason}" for reason, count in rejects.items())
         what = f"none of its rows can be used ({reasons})" if reasons else "it has no rows"
         raise InputError(f"{dataset}: {what}; give one that has interactions")
     return Interactions(table, dataset, rejects)
+
+
+def check_dataset(dataset: str, columns: Mapping[str, str]) -> None:
+    """Find what is wrong with the arguments of `read_interactions` without reading the dataset.
+
+    Raises:
+      InputError: there is no such dataset, or its columns cannot be renamed.
+    """
+    fixed = dataset == SAMPLE or dataset in tfds.NAMES
+    if not fixed:
+        _check_there(dataset)
+        fixed = bool(columns and grouplens.find_release(dataset))
+    if fixed and columns:
+        raise InputError(
+            f"{dataset}: its columns have fixed names; leave `columns` out, which is for Parquet and CSV files"
+        )
 
 
 def parquet_files(dataset: str) -> list[str] | None:
@@ -64,19 +79,10 @@ def _read(dataset: str, columns: Mapping[str, str], tfds_data_dir: str | None) -
         return read_sample(), {}
     if dataset in tfds.NAMES:
         return conform(tfds.read_tfds(dataset, tfds_data_dir), {}, dataset)
-    _check_there(dataset)
     release = grouplens.find_release(dataset)
-    if release and columns:
-        raise _cannot_rename(dataset)
     if release:
         return conform(grouplens.read_release(release), {}, dataset)
     return tabular.read_files(tabular.find_files(dataset), columns)
-
-
-def _cannot_rename(dataset: str) -> InputError:
-    return InputError(
-        f"{dataset}: its columns have fixed names; leave `columns` out, which is for Parquet and CSV files"
-    )
 
 
 def _check_there(dataset: str) -> None:

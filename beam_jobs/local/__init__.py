@@ -1,0 +1,1 @@
+"""The whole flow on one machine, a process for each stage."""
