@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs.auditing.tasks import AuditTask, plan_tasks
-from beam_jobs.auditing.transforms import FindViolations
+from beam_jobs.auditing.transforms import AUDITING, FindViolations
 from beam_jobs.auditing.verdict import describe_rows, judge
 from beam_jobs.io import storage
 from beam_jobs.io.footer import Footer, read_footer, read_footers
@@ -22,6 +22,7 @@ from beam_jobs.io.schemas import USERS
 from beam_jobs.pipeline import execution
 from beam_jobs.pipeline.options import parse_flags
 from beam_jobs.pipeline.parallelism import threads_a_process
+from beam_jobs.pipeline.progress import Phase
 from beam_jobs.run import StagedRun
 from model.cli import FlagParser, about, run
 
@@ -67,7 +68,8 @@ def audit(staged: StagedRun, users_glob: str | None, options: PipelineOptions) -
     row_files = describe_rows(staged, report.spec.run_date)
     tasks = plan_tasks(report, staged.rows_folder(report.spec.run_date), users)
     find = FindViolations(report.spec, staged.candidates_file, user_count, threads_a_process(options))
-    execution.run(audit_pipeline(tasks, find, staged.findings_file, options))
+    pipeline = audit_pipeline(tasks, find, staged.findings_file, options)
+    execution.run(pipeline, run_id=report.spec.run_id, phases=[Phase(AUDITING, user_count, "users")])
     with about("--staged"):
         findings = storage.read_json(staged.findings_file)
     with about("--users"):

@@ -18,11 +18,14 @@ from beam_jobs.io import parquet_files, storage
 from beam_jobs.pipeline import execution
 from beam_jobs.pipeline.counters import as_table, count
 from beam_jobs.pipeline.options import add_no_wait, parse_flags
+from beam_jobs.pipeline.progress import Phase
 from beam_jobs.pipeline.shuffle import partitions_for
 from beam_jobs.publishing.replacement import replace_folders
 from beam_jobs.users.interactions import Source, open_source
 from beam_jobs.users.transforms import (
     READ,
+    READING,
+    WRITING,
     CollectHistories,
     CollectTitles,
     ConformInteractions,
@@ -86,7 +89,7 @@ def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int
         with about_dataset():
             source = open_source(args.dataset, columns, args.tfds_data_dir, folder)
         pipeline = prepare_pipeline(source, vectors, args, staged, run_id, options)
-        counters = execution.run(pipeline, wait=not args.no_wait)
+        counters = execution.run(pipeline, not args.no_wait, run_id, phases(source))
     except BaseException:
         storage.delete_staged(staged)
         raise
@@ -94,6 +97,11 @@ def prepare(args: argparse.Namespace, options: PipelineOptions) -> dict[str, int
         return None
     counters[READ] += sum(source.rejects.values())
     return dict(sorted((counters | reject_counters(source.rejects)).items()))
+
+
+def phases(source: Source) -> list[Phase]:
+    """What the run does, for whoever watches it."""
+    return [Phase(READING, source.rows, "interactions"), Phase(WRITING, unit="users")]
 
 
 def prepare_pipeline(
@@ -111,12 +119,12 @@ def prepare_pipeline(
         pipeline
         | "List interactions files" >> beam.Create(source.paths)
         | "Read interactions" >> ReadAllFromParquetBatched(with_filename=True)
-        | "Conform" >> ConformInteractions(source.columns)
+        | "Conform" >> ConformInteractions(source.columns, run_id)
     )
     users = (
         interactions
         | "Collect histories" >> CollectHistories(partitions, vectors)
-        | "Write users" >> WriteUsers(storage.join(staged, "users", f"part-{run_id}"), partitions)
+        | "Write users" >> WriteUsers(storage.join(staged, "users", f"part-{run_id}"), partitions, run_id)
     )
     candidates = (
         interactions

@@ -19,7 +19,7 @@ import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_jobs.auditing.tasks import task_of
-from beam_jobs.auditing.transforms import FindViolations
+from beam_jobs.auditing.transforms import AUDITING, FindViolations
 from beam_jobs.io import parquet_files, storage
 from beam_jobs.io.footer import Footer, read_footers
 from beam_jobs.io.schemas import USERS, USERS_WITH_VECTORS
@@ -27,6 +27,7 @@ from beam_jobs.pipeline import execution
 from beam_jobs.pipeline.counters import as_table
 from beam_jobs.pipeline.options import add_no_wait, add_run_date, parse_flags
 from beam_jobs.pipeline.parallelism import threads_a_process
+from beam_jobs.pipeline.progress import Phase, in_finished_files
 from beam_jobs.pipeline.run_date import parse_run_date
 from beam_jobs.publishing.transforms import FinishRun
 from beam_jobs.run import RunReport, RunSpec, Selection
@@ -34,7 +35,7 @@ from beam_jobs.scoring.candidates import read_candidates, read_titles
 from beam_jobs.scoring.exported_model import ExportedModel, check_model
 from beam_jobs.scoring.parts import plan_parts
 from beam_jobs.scoring.plan import Plan
-from beam_jobs.scoring.transforms import RankCandidates
+from beam_jobs.scoring.transforms import SCORING, RankCandidates
 from beam_jobs.users.user_vectors import users_schema
 from model.cli import FlagParser, InputError, RunError, about, run
 from model.contract import VECTOR_SIGNATURES
@@ -99,7 +100,7 @@ def score(plan: Plan, options: PipelineOptions, wait: bool = True) -> RunReport 
     """
     parquet_files.write_table(plan.candidates.table, plan.staged.candidates_file)
     try:
-        if execution.run(score_pipeline(plan, options), wait) is None:
+        if execution.run(score_pipeline(plan, options), wait, plan.spec.run_id, phases(plan)) is None:
             return None
     except BaseException:
         storage.delete_staged(plan.staged.folder)
@@ -108,6 +109,18 @@ def score(plan: Plan, options: PipelineOptions, wait: bool = True) -> RunReport 
         return RunReport.read(plan.destination)
     except InputError as error:
         raise RunError(f"the job ended well but left no report ({error}); look at its log") from None
+
+
+def phases(plan: Plan) -> list[Phase]:
+    """What the run does, for whoever watches it."""
+    spec = plan.spec
+    files = {part.file_name(spec.run_id): part.users for part in plan.parts}
+    finished = in_finished_files(storage.join(plan.staged.rows_folder(spec.run_date), "*.parquet"), files)
+    starting = Phase("starting")  # Workers load the model, which takes seconds.
+    scoring = Phase(SCORING, spec.user_count, "users", (spec.candidate_count, "pairs"), finished)
+    if plan.stage_only:
+        return [starting, scoring]
+    return [starting, scoring, Phase(AUDITING, spec.user_count, "users"), Phase("publishing")]
 
 
 def score_pipeline(plan: Plan, options: PipelineOptions) -> beam.Pipeline:

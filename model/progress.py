@@ -47,6 +47,7 @@ class Progress:
       clock: gives seconds; replaced in tests.
       rate_unit: the unit of the rate, and how many of it each `unit` is worth, such as (1_682, "pairs"); by default
         the rate is told in `unit`.
+      started: when the phase began, by `clock`, where that was earlier.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
         rate_unit: tuple[int, str] | None = None,
+        started: float | None = None,
     ) -> None:
         self._phase, self._total, self._unit = phase, total, unit
         self._worth, self._rate_unit = rate_unit or (1, unit)
@@ -64,7 +66,8 @@ class Progress:
         self._stream = stream or sys.stderr
         self._clock = clock
         self._lock = threading.Lock()
-        self._started = self._written = clock()
+        self._written = clock()
+        self._started = self._written if started is None else started
         self._done = 0
         self._live: Live | None = None
 

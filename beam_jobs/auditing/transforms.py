@@ -15,11 +15,14 @@ from beam_jobs.io import parquet_files
 from beam_jobs.io.lookup import as_array
 from beam_jobs.io.schemas import CANDIDATES, USERS
 from beam_jobs.pipeline.parallelism import users_a_batch
+from beam_jobs.pipeline.progress import report
 from beam_jobs.pipeline.shuffle import split_to_shuffle, unpack
 from beam_jobs.run import RunSpec
 from model.cli import about
 from model.contract import MOVIE_TITLE, USER_ID
 
+AUDITING = "auditing"
+"""The phase of a run in which users are reported."""
 IDS_A_PARTITION = 1 << 16
 """User ids that one worker holds at a time to see that they are distinct."""
 
@@ -60,9 +63,11 @@ class FindViolations(beam.PTransform):
 
 
 def _check_rows(task: AuditTask, candidates_file: str, spec: RunSpec, users_a_batch: int) -> Iterator[Findings]:
+    report(spec.run_id, AUDITING, 0)
     candidates = _read_candidates(candidates_file)
     for users, rows in read_side_by_side(task, users_a_batch, users_a_batch * spec.selection.top_n):
         yield check_rows(users, rows, candidates, spec.selection, spec.model_version)
+        report(spec.run_id, AUDITING, users.num_rows)
 
 
 @lru_cache(maxsize=1)

@@ -12,9 +12,9 @@ from apache_beam.metrics.metric import Metrics
 
 from beam_jobs.io import parquet_files, storage
 from beam_jobs.io.schemas import CANDIDATES, ENCODED_RECOMMENDATIONS
-from beam_jobs.pipeline import progress
 from beam_jobs.pipeline.counters import NAMESPACE, add_counts, count
 from beam_jobs.pipeline.parallelism import users_a_batch
+from beam_jobs.pipeline.progress import report
 from beam_jobs.run import RunSpec, ScoredPart, StagedRun
 from beam_jobs.scoring.loaded_model import open_ranker
 from beam_jobs.scoring.model_calls import ModelCalls
@@ -23,6 +23,8 @@ from beam_jobs.scoring.recommendations import LoadedCandidates, recommend
 from model.cli import about
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
+SCORING = "scoring"
+"""The phase of a run in which users are reported."""
 SEARCHED = (USER_ID, "rank", "score")
 """Columns of recommendations that readers select by."""
 
@@ -62,16 +64,16 @@ class _RankPart(beam.DoFn):
             table = parquet_files.read_table(self._staged.candidates_file, CANDIDATES)
         self._candidates = LoadedCandidates(table[MOVIE_TITLE].combine_chunks(), self._ranker)
         self._users_a_batch = users_a_batch(self._spec.selection.top_n, self._threads)
-        self._progress = progress.of_run(self._spec.run_id, self._spec.user_count)
         self._milliseconds = Metrics.distribution(NAMESPACE, "recommend_call-msec")
         self._calls = ModelCalls(self._called)
 
     def _called(self, users: int, pairs: int, seconds: float) -> None:
         self._milliseconds.update(int(1_000 * seconds))
-        self._progress.add(users, pairs)
+        report(self._spec.run_id, SCORING, users)
 
     def process(self, part: Part) -> Iterator[ScoredPart]:
         began, counters = time.time(), dict[str, int]()
+        report(self._spec.run_id, SCORING, 0)
         path = storage.join(self._staged.rows_folder(self._spec.run_date), part.file_name(self._spec.run_id))
         file = parquet_files.write_tables(
             self._recommendations(part, counters),
@@ -89,6 +91,7 @@ class _RankPart(beam.DoFn):
             with about(f"--users {part.users_file}:"):
                 rows, more = recommend(users, self._ranker, self._candidates, self._spec.selection, self._calls)
             add_counts(counters, more)
+            report(self._spec.run_id, SCORING, more["users_rejected_no_user_id"])
             yield rows
 
     def _read_users(self, part: Part) -> Iterator[pa.Table]:

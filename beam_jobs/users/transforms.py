@@ -11,6 +11,7 @@ from apache_beam.io.parquetio import ReadAllFromParquetBatched
 
 from beam_jobs.io import parquet_files
 from beam_jobs.pipeline.counters import count
+from beam_jobs.pipeline.progress import report
 from beam_jobs.pipeline.shuffle import split_to_shuffle, unpack
 from beam_jobs.users.user_vectors import VECTORS, UserVectors, join_vectors, separate_vectors
 from beam_jobs.users.watch_history import collect_histories, collect_titles
@@ -25,6 +26,9 @@ REJECTS = "rejects"
 Rejects = Mapping[str, int]
 """Rows that cannot be used, by reason."""
 
+READING, WRITING = "reading", "writing"
+"""The phases of a run in which interactions and users are reported."""
+
 READ = "interactions_read"
 """Counts all rows, including those that cannot be used."""
 
@@ -38,6 +42,7 @@ class ConformInteractions(beam.PTransform):
 
     columns: Mapping[str, str]
     """Our names of columns to those in the tables, where they differ."""
+    run_id: str
 
     def expand(
         self, read: beam.PCollection[tuple[str, pa.Table]]
@@ -50,6 +55,7 @@ class ConformInteractions(beam.PTransform):
         with about_dataset():
             conformed, rejects = conform(table, self.columns, path)
         count({READ: table.num_rows, **reject_counters(rejects)})
+        report(self.run_id, READING, table.num_rows)
         yield conformed
         if rejects:
             yield beam.pvalue.TaggedOutput(REJECTS, rejects)
@@ -103,6 +109,7 @@ class WriteUsers(beam.PTransform):
     prefix: str
     """Of the files' paths."""
     partitions: int
+    run_id: str
 
     def expand(self, histories: beam.PCollection[tuple[int, pa.Table]]) -> beam.PCollection[str]:
         """To the path of each file, once it is written."""
@@ -112,6 +119,7 @@ class WriteUsers(beam.PTransform):
         count({"users": users.num_rows})
         path = f"{self.prefix}-{partition:05}-of-{self.partitions:05}.parquet"
         parquet_files.write_table(users, path, USERS_A_ROW_GROUP)
+        report(self.run_id, WRITING, users.num_rows)
         return path
 
 
