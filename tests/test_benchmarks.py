@@ -1,4 +1,4 @@
-"""What the benchmarks compute with what they measured; the measuring is theirs alone."""
+"""The arithmetic, the inputs and the command of the benchmarks; they measure only when they are run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from beam_jobs.io.schemas import USERS
 from model.cli import InputError
-from tests.benchmarks import command, inputs, kernels, models, picture, scoring, sides, watched
+from tests.benchmarks import command_measurement, comparison, inputs, kernels, models, picture, scoring, suite
 from tests.benchmarks.catalogue import growth
 from tests.benchmarks.cost import START_SECONDS, CostModel, Run, a_billion_pairs, dollars_a_vcpu_hour, predict_night
 from tests.benchmarks.outcome import Floor, Outcome, Picture, Table
@@ -70,12 +70,12 @@ def test_a_billion_pairs_cost_less_where_a_user_has_more_of_them() -> None:
     assert a_billion_pairs(TRUE, 100_000, "n2-standard-4")[0] < seconds
 
 
-def test_a_slope_leaves_out_what_is_paid_once() -> None:
-    assert sides.slope([100, 400], [7 + 1.0, 7 + 4.0]) == pytest.approx(100)
-    assert math.isnan(sides.slope([100, 400], [2.0, 1.9]))
+def test_costs_that_arise_once_are_not_in_a_slope() -> None:
+    assert comparison.slope([100, 400], [7 + 1.0, 7 + 4.0]) == pytest.approx(100)
+    assert math.isnan(comparison.slope([100, 400], [2.0, 1.9]))
 
 
-def test_sides_take_turns_and_the_best_of_each_size_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_measurements_take_turns_and_the_best_of_each_size_counts(capsys: pytest.CaptureFixture[str]) -> None:
     order = []
     seconds = {"a": iter([[3.0, 9.0], [2.0, 10.0]]), "b": iter([[1.0], [5.0]])}
 
@@ -83,7 +83,7 @@ def test_sides_take_turns_and_the_best_of_each_size_counts(capsys: pytest.Captur
         order.append(name)
         return next(seconds[name])
 
-    best = sides.in_turn({"a": lambda: take("a"), "b": lambda: take("b")}, 2)
+    best = comparison.in_turn({"a": lambda: take("a"), "b": lambda: take("b")}, 2)
     assert order == ["a", "b", "a", "b"]
     assert best == {"a": [2.0, 9.0], "b": [1.0]}
     assert capsys.readouterr().out.count("\n") == 4
@@ -133,25 +133,25 @@ def test_answers_must_be_alike() -> None:
 
 
 def test_flags() -> None:
-    args = command.build_parser().parse_args(["pairs", "scale", "--json", "f.json", "--quick"])
+    args = suite.build_parser().parse_args(["dense_layers", "scale", "--json", "f.json", "--quick"])
     assert (args.names, args.json, args.quick, args.repeats, args.peers) == (
-        ["pairs", "scale"],
+        ["dense_layers", "scale"],
         Path("f.json"),
         True,
         2,
         False,
     )
-    assert command.build_parser().parse_args([]).output == Path("runs/bench")
-    command.check(args)
+    assert suite.build_parser().parse_args([]).output == Path("runs/bench")
+    suite.check_flags(args)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["nonsense"], "no such benchmark; name some of limits, pairs"), (["--repeats", "0"], "is 0")],
+    [(["nonsense"], "no such benchmark; name some of limits, dense_layers"), (["--repeats", "0"], "is 0")],
 )
 def test_wrong_flags(words: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        command.main(words)
+        suite.main(words)
 
 
 def test_a_missed_floor_is_the_exit_status_unless_sizes_are_small(
@@ -164,14 +164,14 @@ def test_a_missed_floor_is_the_exit_status_unless_sizes_are_small(
     def fail(setting: object) -> Outcome:
         raise RuntimeError("no Spark today")
 
-    monkeypatch.setattr(command, "BENCHMARKS", {"one": measure, "two": fail})
+    monkeypatch.setattr(suite, "BENCHMARKS", {"one": measure, "two": fail})
     out = ["--output", str(tmp_path), "--json", str(tmp_path / "f.json")]
-    assert command.main(["one", *out]) == 1
+    assert suite.main(["one", *out]) == 1
     assert "MISSED: speed: 1x, at least 2x asked" in capsys.readouterr().out
-    assert command.main(["one", "--quick", *out]) == 0
+    assert suite.main(["one", "--quick", *out]) == 0
     assert (tmp_path / "shown.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "f.json").read_text())["benchmarks"]["one"]["floors"][0]["met"] is False
-    assert command.main(["two", "--quick", *out]) == 1
+    assert suite.main(["two", "--quick", *out]) == 1
     assert "FAILED: two: no Spark today" in capsys.readouterr().out
 
 
@@ -212,26 +212,27 @@ def test_peers_that_are_not_installed_or_of_another_lock_file(tmp_path: Path) ->
     assert all("==" in line for line in environment.LOCK.read_text().splitlines() if not line.startswith("#"))
 
 
-def test_memory_is_of_the_whole_family() -> None:
+def test_memory_is_measured_of_all_descendants() -> None:
     script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as process:
         deadline = time.monotonic() + 10
-        while len(list(watched.family(process.pid))) < 2 and time.monotonic() < deadline:
+        while len(list(command_measurement.family(process.pid))) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
-        members = list(watched.family(process.pid))
-        found = [watched.peak_of(pid) for pid in members]
+        members = list(command_measurement.family(process.pid))
+        found = [command_measurement.peak_of(pid) for pid in members]
         process.communicate(b"\n")
     assert len(members) == 2
     assert members[0] == process.pid
     assert all(each and not each[0] and each[1] > 1 << 20 for each in found)
-    assert watched.peak_of(process.pid) is None
+    assert command_measurement.peak_of(process.pid) is None
 
 
-def test_a_command_is_watched_to_its_end(tmp_path: Path) -> None:
+def test_a_command_is_measured_to_its_end(tmp_path: Path) -> None:
     script = "import pathlib, sys, time; time.sleep(0.3); pathlib.Path(sys.argv[1], 'part-1').touch(); time.sleep(0.3)"
-    seen = watched.watch([sys.executable, "-c", script, str(tmp_path)], cores(), tmp_path, ["part-*"])
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    seen = command_measurement.measure_command(command, cores(), tmp_path, ["part-*"])
     assert 0.3 < seen.first_file < seen.seconds
     assert (seen.worker_peaks, seen.peak) == ((), seen.launcher_peak)
     assert seen.peak > 1 << 20
     with pytest.raises(RuntimeError, match="ended with 3:\nwhy"):
-        watched.watch([sys.executable, "-c", "print('why'); exit(3)"], cores(), tmp_path, [])
+        command_measurement.measure_command([sys.executable, "-c", "print('why'); exit(3)"], cores(), tmp_path, [])

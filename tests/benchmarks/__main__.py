@@ -3,7 +3,7 @@
 import sys
 
 from model.cli import InputError
-from tests.benchmarks.command import main
+from tests.benchmarks.suite import main
 
 if __name__ == "__main__":
     try:

@@ -1,4 +1,4 @@
-"""What a night costs at sizes that fit no single machine: a model of seconds, and Dataflow's prices."""
+"""The cost of a night at sizes that no single machine can run: a model of the seconds, and Dataflow's prices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 VCPU_HOUR, GIB_HOUR, SHUFFLED_GIB = 0.056, 0.003557, 0.011
 """Dollars: Dataflow batch in us-central1, shuffle by the service. Look them up before you rely on a total."""
 BYTES_A_USER = 12
-"""Of an id in the audit's shuffle."""
+"""Bytes of a user id in the audit's shuffle."""
 START_SECONDS = 180
 """Dataflow takes two to four minutes from submission to the first bundle; workers are billed from their start."""
 MACHINES = {"n2-standard-4": (4, 16), "n2-highcpu-8": (8, 8), "c3-standard-8": (8, 32), "t2d-standard-16": (16, 64)}
@@ -26,7 +26,7 @@ class Run:
     users: int
     titles: int
     cores: int
-    """That worked."""
+    """The cores that worked."""
     seconds: float
 
     @property
@@ -37,19 +37,19 @@ class Run:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Seconds of a core: `pairs * a_pair + users * a_user`, divided among cores that all work, after a `start`.
+    """The seconds of a run: `start + (pairs * a_pair + users * a_user) / cores`.
 
-    What a user costs is reading, writing and auditing, which runs with scoring and shuffles ids alone.
+    A user's own cost is to read, write and audit. The audit runs beside scoring and shuffles only user ids.
     """
 
     a_pair: float
     a_user: float
     start: float = 0.0
-    """Seconds of every run: loading and compiling, which a night does not notice."""
+    """Seconds of every run to load and compile. They do not matter in a night."""
 
     @classmethod
     def fit(cls, runs: Sequence[Run]) -> CostModel:
-        """Least squares of the relative error, so that short runs count as much as long ones; no cost below zero."""
+        """Fit by least squares of the relative error: short runs count as much as long ones. No cost is negative."""
         shapes = np.array([[run.pairs / run.cores, run.users / run.cores, 1.0] for run in runs])
         shapes /= np.array([[run.seconds] for run in runs])
         best, least = np.zeros(3), np.inf
@@ -62,28 +62,28 @@ class CostModel:
         return cls(*map(float, best))
 
     def core_seconds(self, users: int, titles: int) -> float:
-        """Of one core that does it all, started already."""
+        """The seconds of one core for all the work, without the start."""
         return users * titles * self.a_pair + users * self.a_user
 
     def predict(self, users: int, titles: int, cores: int) -> float:
-        """Seconds on so many cores."""
+        """The seconds of a run on `cores` cores."""
         return self.start + self.core_seconds(users, titles) / cores
 
 
 @dataclass(frozen=True)
 class Night:
-    """A run on Dataflow."""
+    """The predicted cost of a run on Dataflow."""
 
     machine: str
     vcpu_hours: float
-    """Billed: the machines' start is counted."""
+    """Billed hours. They include the start of the machines."""
     dollars: float
     machines: int
-    """That end within an hour of submission, their start counted."""
+    """Machines needed to end within an hour of submission, start included."""
 
 
 def predict_night(model: CostModel, users: int, titles: int, machine: str) -> Night:
-    """On as many machines of a kind as end within the hour."""
+    """Predict a night on as many machines as it takes to end within the hour."""
     vcpus, _ = MACHINES[machine]
     seconds = model.core_seconds(users, titles)
     machines = max(1, math.ceil(seconds / vcpus / (3_600 - START_SECONDS)))
@@ -93,12 +93,12 @@ def predict_night(model: CostModel, users: int, titles: int, machine: str) -> Ni
 
 
 def dollars_a_vcpu_hour(machine: str) -> float:
-    """With the memory that goes with a vCPU."""
+    """The price of a vCPU-hour, with the memory that belongs to the vCPU."""
     vcpus, memory = MACHINES[machine]
     return VCPU_HOUR + GIB_HOUR * memory / vcpus
 
 
 def a_billion_pairs(model: CostModel, titles: int, machine: str) -> tuple[float, float]:
-    """vCPU-seconds and dollars of a billion pairs in a catalogue of so many titles, starts left out."""
+    """The vCPU-seconds and dollars of a billion pairs in a catalogue of `titles` titles, without starts."""
     seconds = 1e9 * (model.a_pair + model.a_user / titles)
     return seconds, seconds / 3_600 * dollars_a_vcpu_hour(machine)

@@ -1,4 +1,4 @@
-"""What the benchmarks run on: users with histories, candidates, and tables of them on disk."""
+"""The inputs of the benchmarks: tables of users and candidates, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pyarrow import parquet
 
 from beam_jobs.io.schemas import CANDIDATES, USERS
 from beam_jobs.scoring.parts import LEAST_PARTS
+from tests.benchmarks.comparison import in_new_process
 from tests.benchmarks.models import make_model, titles
-from tests.benchmarks.sides import in_new_process
 
 __all__ = ["SEEN_A_USER", "TOP_N", "in_new_process", "make_candidates", "make_model", "make_users", "titles"]
 
 SEEN_A_USER, TOP_N = 100, 20
 USERS_A_GROUP = (1_024, 8_192)
-"""Of a row group of a users table: at least, however few users there are, and at most, which is what
-`beam_jobs.prepare` writes. Fewer are here so that small tables have several parts; a power of two, as that is, so that
-blocks of users are full whatever the size of the table: where slopes are taken, both ends should waste alike."""
+"""Users in a row group, at least and at most. `beam_jobs.prepare` writes the larger number. Small tables get smaller
+groups, so that they still have several parts. Both numbers are powers of two, so that blocks of users are always full
+and neither end of a slope wastes more than the other."""
 
 
 def make_candidates(count: int) -> pa.Table:
-    """`beam_jobs.io.schemas.CANDIDATES`."""
+    """A candidates table, with the schema `beam_jobs.io.schemas.CANDIDATES`."""
     return pa.table([titles(count)], schema=CANDIDATES)
 
 
 def make_users(count: int, title_count: int) -> pa.Table:
-    """`beam_jobs.io.schemas.USERS`, each with `SEEN_A_USER` titles seen, some of them repeatedly."""
+    """A users table, of schema `beam_jobs.io.schemas.USERS`. Each user has seen `SEEN_A_USER` titles, some twice."""
     return _some_users(0, count, pa.array(titles(title_count)), SEEN_A_USER).cast(USERS)
 
 
 def users_file(folder: Path, count: int, title_count: int, seen: int = SEEN_A_USER) -> Path:
-    """The file of such a table, written where it is not there yet, a row group in memory at a time."""
+    """The file of such a table. If it is missing, it is written with one row group in memory at a time."""
     path = folder / f"users-{count}-{title_count}-{seen}.parquet"
     if path.exists():
         return path
@@ -47,7 +47,7 @@ def users_file(folder: Path, count: int, title_count: int, seen: int = SEEN_A_US
 
 
 def candidates_file(folder: Path, count: int) -> Path:
-    """The file of a candidates table, written where it is not there yet."""
+    """The file of a candidates table. It is written if it is missing."""
     path = folder / f"candidates-{count}.parquet"
     if not path.exists():
         parquet.write_table(make_candidates(count), path)
@@ -55,7 +55,7 @@ def candidates_file(folder: Path, count: int) -> Path:
 
 
 def _some_users(first: int, past: int, words: pa.Array, seen: int) -> pa.Table:
-    """Users `first` to `past`; what they have seen is a dictionary of just that, as a file of strings has it."""
+    """Users `first` to `past`, without `past`. The dictionary of `seen` has only the titles in use, as in a file."""
     drawn = np.random.default_rng([1, first]).integers(0, len(words), (past - first) * seen)
     used, codes = np.unique(drawn, return_inverse=True)
     lists = pa.ListArray.from_arrays(

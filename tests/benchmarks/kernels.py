@@ -1,8 +1,8 @@
-"""The `recommend` signature alone against libraries that do the same in memory, on the same vectors.
+"""The `recommend` signature alone, against libraries that do the same in memory on the same vectors.
 
     ./run_local.sh bench kernels
 
-What Nightrank's side does beside: looking user ids and titles up in vocabularies.
+Only Nightrank also looks up user ids and titles in vocabularies.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.benchmarks import models
+from tests.benchmarks.comparison import in_new_process, in_turn
 from tests.benchmarks.inputs import TOP_N
 from tests.benchmarks.outcome import Floor, Outcome, Table
 from tests.benchmarks.peers import environment, in_tensorflow
 from tests.benchmarks.scoring import kernel_answers, kernel_rate
 from tests.benchmarks.setting import Setting, cores
-from tests.benchmarks.sides import in_new_process, in_turn
 
 SHAPES = ((32, 20_000, 100), (models.FACTORS, 1_664, 20))
-"""Factors, titles and k."""
+"""Factors, titles and k of each comparison."""
 USERS = 8_192
 FLOOR, REACH = 1.0, 2.0
 COMPARED = 64
-"""Users whose answers must be alike."""
+"""Users whose answers are compared."""
 AGREE = 0.99
+"""The share of the k best that two systems must have in common."""
 
 
 def measure(setting: Setting) -> Outcome:
-    """Each shape of products, and dense layers; a peer that is not installed has a row that says so."""
+    """Measure each shape of products, and dense layers. If a peer is not installed, its row says so."""
     window, users = setting.size(1.0, 0.2), setting.size(USERS, 512)
     made = [_products(setting, shape, users, window) for shape in SHAPES] + [_dense(setting, window)]
     rates = dict(made)
@@ -52,7 +53,7 @@ def measure(setting: Setting) -> Outcome:
 
 
 def _products(setting: Setting, shape: tuple[int, int, int], users: int, window: float) -> tuple[str, dict[str, float]]:
-    """Pairs a second by system, not a number where it is not installed."""
+    """Pairs a second by system; NaN for a system that is not installed."""
     factors, titles, k = shape
     model = models.folder_of(models.make_vectors, setting.scratch, users, titles, factors)
     vectors = model.parent
@@ -63,7 +64,7 @@ def _products(setting: Setting, shape: tuple[int, int, int], users: int, window:
         assert setting.peers
         given = [vectors / "users.npy", vectors / "titles.npy", k, len(cores()), window, answers]
         rates = []
-        # Its threads call OpenBLAS, which has threads too: sometimes it is faster with them, sometimes they collide.
+        # Its threads call OpenBLAS, which may use threads too. Sometimes that is faster, sometimes they collide.
         for variables in ({}, {"OPENBLAS_NUM_THREADS": "1"}):
             found = environment.run(setting.peers, "implicit_script.py", *given, variables=variables)
             check_alike("implicit", ours, np.load(answers))
@@ -75,12 +76,12 @@ def _products(setting: Setting, shape: tuple[int, int, int], users: int, window:
         check_alike("BruteForce", ours, first)
         return [1 / rate]
 
-    sides = {
+    measurements = {
         "nightrank": lambda: [1 / in_new_process(kernel_rate, None, model, users, titles, k, window)],
         **({"implicit": implicit} if setting.peers else {}),
         "TFRS BruteForce": brute_force,
     }
-    seconds = in_turn(sides, setting.turns)
+    seconds = in_turn(measurements, setting.turns)
     rates = {name: 1 / taken[0] for name, taken in seconds.items()}
     return f"{factors} factors x {titles:,} titles, top {k}", {"implicit": math.nan, **rates}
 
@@ -102,7 +103,7 @@ def _dense(setting: Setting, window: float) -> tuple[str, dict[str, float]]:
 
 
 def check_alike(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Raises RuntimeError where the k best of some users, in whatever order, are others: then speed means nothing."""
+    """Raises RuntimeError if two systems disagree on the k best, whatever their order. Then speed means nothing."""
     shared = np.mean([len(np.intersect1d(*pair)) / len(pair[0]) for pair in zip(ours, theirs, strict=True)])
     if shared < AGREE:
         raise RuntimeError(f"{name} and Nightrank have {100 * shared:.1f}% of the best in common: not the same task")

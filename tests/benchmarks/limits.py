@@ -1,4 +1,4 @@
-"""The machine's own limits: how fast a core multiplies matrices, alone and beside the others, and moves memory.
+"""The limits of the machine: how fast it multiplies matrices and moves memory, on one core and on all at once.
 
 ./run_local.sh bench limits
 """
@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 
 from model.tensorflow_start import import_tensorflow
+from tests.benchmarks.comparison import Gate, at_once, in_new_process
 from tests.benchmarks.outcome import Outcome, Table
 from tests.benchmarks.setting import Setting, cores
-from tests.benchmarks.sides import Gate, at_once, in_new_process
 
 SIDE = 1_024
-"""Of the square matrices that are multiplied."""
+"""Rows and columns of the matrices that are multiplied."""
 ARRAY_BYTES = 512 << 20
-"""Of each array that is moved: many times the largest cache."""
+"""Size of each array that is moved, many times the largest cache."""
 
 
 def measure(setting: Setting) -> Outcome:
-    """The table of limits; it asks for nothing."""
+    """Measure the limits. There are no floors."""
     seconds = setting.size(2.0, 0.2)
     array_bytes = setting.size(ARRAY_BYTES, 8 << 20)
     alone = in_new_process(matrix_peak, None, seconds, on=cores()[:1])
@@ -53,12 +53,12 @@ def measure(setting: Setting) -> Outcome:
 
 
 def machine_peak(seconds: float) -> float:
-    """Float32 operations a second in matrix products, a process of one thread a core, all at once."""
+    """Float32 operations a second in matrix products, with one process of one thread on each core at once."""
     return sum(at_once(matrix_peak, seconds))
 
 
 def matrix_peak(gate: Gate | None, seconds: float) -> float:
-    """Operations a second of one thread: TensorFlow's product or NumPy's, whichever is faster."""
+    """Operations a second of one thread, by TensorFlow's product or NumPy's, whichever is faster."""
     tf = import_tensorflow()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -74,9 +74,9 @@ def matrix_peak(gate: Gate | None, seconds: float) -> float:
 
 
 def bandwidth(gate: Gate | None, array_bytes: int, seconds: float) -> tuple[float, float]:
-    """Bytes a second of `a = b` and of `a = b + s * c`, counting each array once for every time it is read or written.
+    """Bytes a second of `a = b` and of `a = b + s * c`. An array counts each time that it is read or written.
 
-    NumPy makes the triad in two steps, of two and of three arrays.
+    NumPy computes the triad in two steps, which touch two and three arrays.
     """
     a, b, c = (np.full(array_bytes // 4, value, np.float32) for value in (0, 1, 2))
 
@@ -89,7 +89,7 @@ def bandwidth(gate: Gate | None, array_bytes: int, seconds: float) -> tuple[floa
 
 
 def median_seconds(call: Callable[[], Any], seconds: float, gate: Gate | None = None) -> float:
-    """Of a call, over as many as fit and three at least, after one that is not timed and, where given, the gate."""
+    """The median of the calls made in `seconds`, at least three. A first call and the wait at the gate do not count."""
     call()
     if gate:
         gate.wait()
@@ -102,7 +102,7 @@ def median_seconds(call: Callable[[], Any], seconds: float, gate: Gate | None = 
 
 
 def describe_machine() -> dict[str, Any]:
-    """Cores, CPU, memory and caches, as Linux tells them."""
+    """Cores, CPU, memory and caches, as Linux reports them."""
     information = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^model name\s*:\s*(.*)$", information, re.MULTILINE)
     instructions = [name for name in ("avx2", "avx512f", "amx_tile") if re.search(rf"\b{name}\b", information)]

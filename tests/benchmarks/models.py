@@ -1,4 +1,4 @@
-"""The models that are measured: dense layers trained or drawn at random, and products of vectors."""
+"""The models of the benchmarks: dense layers with trained or random weights, and products of vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.tensorflow_start import import_tensorflow
-from tests.benchmarks.sides import in_new_process
+from tests.benchmarks.comparison import in_new_process
 
 if TYPE_CHECKING:
     from model.retrieval.dense_recommender import RankerWeights
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from model.retrieval.weights import Weights
 
 FACTORS, RATING_FACTORS = 97, 41
-"""Components of the vectors of a relevance ranker, by which it ranks and by which it predicts ratings."""
+"""Length of a relevance ranker's vectors: those that it ranks by, and those that predict ratings."""
 NOISE = 0.1
-"""Of the deviation of trained vectors of titles, added where they serve a second time: else titles would tie."""
+"""Noise that is added to title vectors that are used again, in standard deviations. Without it, titles would tie."""
 
 
 def titles(count: int) -> list[str]:
@@ -31,7 +31,7 @@ def titles(count: int) -> list[str]:
 
 
 def folder_of(make: Callable[..., None], scratch: Path, *sizes: int) -> Path:
-    """The folder of the model that `make(folder, *sizes)` makes, in a process of its own, where it is not there yet."""
+    """The folder of a model. If it is missing, `make(folder, *sizes)` makes it in a process of its own."""
     folder = scratch / "-".join([make.__name__, *map(str, sizes)])
     if not folder.exists():
         in_new_process(make, folder, *sizes)
@@ -39,7 +39,7 @@ def folder_of(make: Callable[..., None], scratch: Path, *sizes: int) -> Path:
 
 
 def make_model(scratch: Path, user_count: int, title_count: int) -> None:
-    """The article's basic model with random weights in `scratch/model`: the worst case, as bounds prove nothing."""
+    """Write the article's basic model with random weights to `scratch/model`. Worst case: bounds prove nothing."""
     import_tensorflow()
     from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
 
@@ -61,7 +61,7 @@ def make_model(scratch: Path, user_count: int, title_count: int) -> None:
 
 
 def make_trained(scratch: Path, user_count: int, title_count: int) -> None:
-    """The article's basic model trained on the sample; its users serve in turn for as many as there are to be."""
+    """Write the article's basic model, trained on the sample. Its users and titles repeat up to the sizes asked for."""
     import_tensorflow()
     from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
 
@@ -84,8 +84,8 @@ def make_trained(scratch: Path, user_count: int, title_count: int) -> None:
     _export(DenseRecommender(weights), "basic", "rating", weights, scratch)
 
 
-def make_dot(scratch: Path, user_count: int, title_count: int) -> None:
-    """A relevance ranker of random vectors, `FACTORS` and `RATING_FACTORS` long."""
+def make_products(scratch: Path, user_count: int, title_count: int) -> None:
+    """Write a relevance ranker of random vectors of lengths `FACTORS` and `RATING_FACTORS`."""
     import_tensorflow()
     from model.retrieval.dot_product_recommender import DotRecommender, DotWeights, Factors
 
@@ -99,7 +99,7 @@ def make_dot(scratch: Path, user_count: int, title_count: int) -> None:
 
 
 def make_vectors(scratch: Path, user_count: int, title_count: int, factors: int) -> None:
-    """A ranker by products of random vectors, which are beside it as `users.npy` and `titles.npy` without row 0."""
+    """Write a ranker of random vectors, and beside it the vectors without row 0 as `users.npy` and `titles.npy`."""
     import_tensorflow()
     from model.retrieval.dot_product_recommender import DotRecommender, DotWeights, Factors
 
@@ -113,7 +113,7 @@ def make_vectors(scratch: Path, user_count: int, title_count: int, factors: int)
 
 
 def _fit() -> RankerWeights:
-    """With the settings of `--model basic`, on all interactions of the sample; what it prints goes nowhere."""
+    """Train with the settings of `--model basic` on all interactions of the sample, and print nothing."""
     from model.data.sources.sample import read_sample
     from model.data.vocabulary import Vocabulary
     from model.rankers.article.training import fit
@@ -126,12 +126,12 @@ def _fit() -> RankerWeights:
 
 
 def _in_turn(table: np.ndarray, count: int) -> np.ndarray:
-    """`[count + 1, D]`: row 0, and then the other rows again and again."""
+    """Row 0, then the other rows repeated: `[count + 1, D]`."""
     return np.concatenate([table[:1], table[1 + np.arange(count) % (len(table) - 1)]])
 
 
 def _draw(rows: int, size: int, seed: int) -> np.ndarray:
-    """Vectors whose products are about 1."""
+    """Random vectors with products of about 1."""
     return np.random.default_rng(seed).standard_normal((rows, size), np.float32) / np.float32(size**0.25)
 
 

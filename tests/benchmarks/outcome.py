@@ -1,4 +1,4 @@
-"""What a benchmark found: a table to read, figures to keep, floors to hold and pictures to draw."""
+"""The outcome of a benchmark: tables, figures, floors and pictures."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Floor:
-    """A figure, what is asked of it at least (or at most), and what is hoped for."""
+    """A figure with the value that it must reach, and the value that we hope for."""
 
     what: str
     value: float
     floor: float
     reach: float
     unit: str = "x"
-    """Behind the number: `x`, `%`, ` s`, ` GiB`."""
+    """Text after the number: `x`, `%`, ` s`, ` GiB`."""
     at_most: bool = False
-    """Less is better."""
+    """Whether less is better, so that `floor` is the most allowed."""
 
     @property
     def met(self) -> bool:
-        """Whether the figure is on the right side of the floor; a figure that is no number is not."""
+        """Whether the figure is on the right side of the floor. NaN is not."""
         return self.value <= self.floor if self.at_most else self.value >= self.floor
 
     @property
     def reached(self) -> bool:
-        """Whether it is on the right side of what is hoped for."""
+        """Whether the figure is on the right side of what we hope for."""
         return self.value <= self.reach if self.at_most else self.value >= self.reach
 
     def line(self) -> str:
-        """One line: what, how much, and what was asked."""
+        """One line for a person to read."""
         verdict = "MISSED" if not self.met else "reached" if self.reached else "met"
         bound = "at most" if self.at_most else "at least"
         figure, floor, reach = (f"{number:.4g}{self.unit}" for number in (self.value, self.floor, self.reach))
@@ -43,13 +43,13 @@ class Floor:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a header, all text."""
+    """A header and rows, all text."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
     def render(self) -> str:
-        """As Markdown that is aligned too, the first column to the left and others to the right."""
+        """Aligned Markdown, with the first column to the left and the others to the right."""
         widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
 
         def line(cells: Sequence[str]) -> str:
@@ -62,10 +62,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """Lines over one axis, and level lines for the limits of the machine."""
+    """A chart: a line for each series, and a level line for each limit."""
 
     name: str
-    """Of the file, without its ending."""
+    """The name of the file, without its ending."""
     title: str
     x_label: str
     y_label: str
@@ -75,24 +75,24 @@ class Picture:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one benchmark."""
+    """Everything that one benchmark found."""
 
     tables: Sequence[Table]
     figures: Mapping[str, Any]
-    """Plain numbers, texts, lists and dictionaries, with units in their names."""
+    """Numbers, texts, lists and dictionaries for JSON, with units in the names."""
     floors: Sequence[Floor] = ()
     pictures: Sequence[Picture] = ()
     notes: Sequence[str] = ()
-    """Lines below the tables: sizes, and what was left out."""
+    """Lines below the tables, about sizes and what was left out."""
 
     def render(self) -> str:
-        """Tables, notes and a line for each floor."""
+        """The tables, the notes and a line for each floor."""
         parts = [table.render() for table in self.tables]
         parts += ["\n".join(lines) for lines in (self.notes, [floor.line() for floor in self.floors]) if lines]
         return "\n\n".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, which has no number for what could not be measured: it is null."""
+        """The figures and floors for JSON. What could not be measured is null."""
         floors = [
             {"what": floor.what, "value": floor.value, "floor": floor.floor, "reach": floor.reach, "met": floor.met}
             for floor in self.floors

@@ -1,4 +1,4 @@
-"""A picture of a benchmark, as PNG."""
+"""Charts of the benchmarks, as PNG files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ DASHES = ("--", ":", "-.")
 
 
 def draw(picture: Picture, folder: Path) -> Path:
-    """Write `NAME.png`; the upright axis begins at 0, the other is logarithmic, as sizes are."""
-    # The object interface rather than pyplot: no window system is looked for and no global state is left behind.
+    """Write `NAME.png`. The y axis starts at 0, and the x axis is logarithmic."""
+    # Not pyplot, which looks for a window system and keeps global state.
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 

@@ -1,4 +1,4 @@
-"""What a second core is worth, in a process or a thread of its own, and how long the command takes to begin.
+"""The gain from a second core, in a process or in a thread, and the time from the command to the first rows.
 
 ./run_local.sh bench processes
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.benchmarks import commands, models, pairs
+from tests.benchmarks import models, score_command, scoring
+from tests.benchmarks.comparison import in_turn, slope
 from tests.benchmarks.outcome import Floor, Outcome, Table
 from tests.benchmarks.setting import Setting, cores
-from tests.benchmarks.sides import in_turn, slope
 
 TITLES = 1_700
 SPEEDUP, SPEEDUP_REACH = 1.8, 1.95
@@ -19,22 +19,22 @@ START, START_REACH = 20.0, 8.0
 
 
 def measure(setting: Setting) -> Outcome:
-    """Slopes of the whole command with dense layers, trained weights: one core, two processes, two threads."""
+    """Measure slopes of the whole command with trained dense layers: one core, two processes, two threads."""
     users = setting.size((16_000, 128_000), (300, 1_200))
     model = models.folder_of(models.make_trained, setting.scratch, users[1], TITLES)
     count = min(2, len(cores()))
     ways = {
-        "one process on one core": commands.Command.processes(1),
-        f"{count} processes": commands.Command.processes(count),
-        f"{count} threads of one process": commands.Command.threads(count),
+        "one process on one core": score_command.Command.processes(1),
+        f"{count} processes": score_command.Command.processes(count),
+        f"{count} threads of one process": score_command.Command.threads(count),
     }
     starts: dict[str, list[float]] = {name: [] for name in ways}
 
     def runs_of(name: str) -> Callable[[], Sequence[float]]:
         def run() -> list[float]:
-            done = [commands.run(job, ways[name], cores()) for job in pairs.jobs(setting, model, users, TITLES)]
-            starts[name] += [each.watched.first_file for each in done]
-            return [each.watched.seconds for each in done]
+            done = [score_command.run(job, ways[name], cores()) for job in scoring.jobs(setting, model, users, TITLES)]
+            starts[name] += [each.measurement.first_file for each in done]
+            return [each.measurement.seconds for each in done]
 
         return run
 

@@ -1,9 +1,9 @@
-"""What a night costs at sizes that fit no single machine: a model of cost fitted to runs here, and checked by one more.
+"""The cost of a night at sizes that no single machine can run, by a model of cost that is fitted to runs here.
 
     ./run_local.sh bench scale
 
-For each kind of ranker, runs of `beam_jobs.score` on one core give the cost of a pair and of a user; a run of another
-shape on all cores, which the fit has not seen, says how far off the model is. Then it predicts Dataflow machines.
+For each kind of ranker, runs of `beam_jobs.score` on one core give the cost of a pair and of a user. A further run, of
+another shape and on all cores, shows how far off the model is. Then the model predicts nights on Dataflow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from tests.benchmarks import commands, models, pairs
+from tests.benchmarks import models, score_command, scoring
 from tests.benchmarks.cost import MACHINES, CostModel, Run, a_billion_pairs, predict_night
 from tests.benchmarks.outcome import Floor, Outcome, Table
 from tests.benchmarks.setting import Setting, cores
@@ -21,17 +21,17 @@ SHAPES = {
     "basic": ((2_000, 1_664), (16_000, 1_664), (4_000, 6_656), (12_000, 4_000)),
     "relevance": ((20_000, 1_664), (160_000, 1_664), (40_000, 13_312), (120_000, 8_000)),
 }
-"""By kind of ranker, users and titles of the runs that the model is fitted to, and in the end of the one held out."""
+"""Users and titles of each run, by kind of ranker. The model is fitted to all but the last, which is held out."""
 QUICK = ((300, 500), (1_200, 500), (300, 2_000), (600, 1_000))
 LABELS = {"basic": "dense layers 64-256-64-1, trained", "relevance": f"products of {models.FACTORS} factors"}
 TOLERANCE, TOLERANCE_REACH = 25.0, 10.0
-"""Percent, of the prediction for the run held out: machines shared with others vary by as much."""
+"""Percent by which the prediction for the run held out may be off. The speed of shared machines varies as much."""
 MACHINE = "n2-standard-4"
 SIZES = tuple(itertools.product((1_000_000, 10_000_000, 100_000_000), (10_000, 100_000)))
 
 
 def measure(setting: Setting) -> Outcome:
-    """Runs, fits, their checks and predictions, for each kind of ranker."""
+    """Measure runs of each kind of ranker, fit a model to them, check it, and predict nights."""
     runs = {kind: _runs(setting, kind) for kind in SHAPES}
     fits = {kind: CostModel.fit(fitted) for kind, (*fitted, _) in runs.items()}
     errors = {
@@ -51,16 +51,16 @@ def measure(setting: Setting) -> Outcome:
 
 
 def _runs(setting: Setting, kind: str) -> list[Run]:
-    """Those that are fitted on one core, the last one on all."""
+    """The runs of one kind: on one core, and the last one on all cores."""
     shapes = setting.size(SHAPES[kind], QUICK)
     most_users, most_titles = (max(sizes) for sizes in zip(*shapes, strict=True))
-    make = {"basic": models.make_trained, "relevance": models.make_dot}[kind]
+    make = {"basic": models.make_trained, "relevance": models.make_products}[kind]
     model = models.folder_of(make, setting.scratch, most_users, most_titles)
-    ways = [commands.Command.processes(1)] * (len(shapes) - 1) + [commands.Command.processes(len(cores()))]
+    ways = [score_command.Command.processes(1)] * (len(shapes) - 1) + [score_command.Command.processes(len(cores()))]
     made = []
     for (users, titles), how in zip(shapes, ways, strict=True):
-        (job,) = pairs.jobs(setting, model, [users], titles)
-        seconds = commands.run(job, how, cores()).scoring_seconds
+        (job,) = scoring.jobs(setting, model, [users], titles)
+        seconds = score_command.run(job, how, cores()).scoring_seconds
         print(f"  {kind}, {users:,} users x {titles:,} titles, {how.cores} processes: {seconds:.2f} s", flush=True)
         made.append(Run(users, titles, how.cores, seconds))
     return made
@@ -83,7 +83,7 @@ def _table_of_runs(runs: Mapping[str, Sequence[Run]], fits: Mapping[str, CostMod
 
 
 def _predictions(fits: Mapping[str, CostModel]) -> list[Table]:
-    """Cost of a billion pairs by kind; nights by kind and size; the largest night by machine."""
+    """Tables of a billion pairs by kind, of nights by kind and size, and of the largest night by machine."""
     billion = []
     for kind, fit in fits.items():
         (few, cents), (many, less) = (a_billion_pairs(fit, titles, MACHINE) for titles in (10_000, 100_000))

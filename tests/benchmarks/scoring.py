@@ -1,4 +1,4 @@
-"""`beam_jobs.score` end to end, and its kernel, the `recommend` signature, alone."""
+"""Timing of `beam_jobs.score` end to end, and of its kernel, the `recommend` signature, alone."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ import pyarrow as pa
 
 from model.tensorflow_start import import_tensorflow
 from tests.benchmarks import inputs
-from tests.benchmarks.setting import cores
-from tests.benchmarks.sides import Gate
+from tests.benchmarks.comparison import Gate, in_new_process
+from tests.benchmarks.setting import Setting, cores
 
 DATE = "2024-01-01"
+WARM_UP = 256
+"""Users of the run that is not timed."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,40 @@ class Job:
     top_n: int = inputs.TOP_N
 
     def flags(self, output: Path) -> list[str]:
-        """Of the command."""
+        """The flags of `beam_jobs.score` for this run."""
         named = {"model": self.model, "users": self.users, "candidates": self.candidates, "output": output}
         return [f"--{name}={value}" for name, value in named.items()] + [f"--top_n={self.top_n}", f"--run_date={DATE}"]
 
 
+def score_seconds(
+    setting: Setting, model: Path, users: Sequence[int], titles: int, flags: Sequence[str] = ()
+) -> list[float]:
+    """The seconds of `beam_jobs.score` for each number of users, in one process of its own."""
+    warm_up, *timed = jobs(setting, model, [WARM_UP, *users], titles)
+    seconds: list[float] = in_new_process(time_score, warm_up, timed, flags)
+    return seconds
+
+
+def jobs(setting: Setting, model: Path, users: Sequence[int], titles: int) -> list[Job]:
+    """A run for each number of users. Its tables are written if they are not there yet."""
+    return [
+        Job(model, inputs.users_file(setting.scratch, count, titles), inputs.candidates_file(setting.scratch, titles))
+        for count in users
+    ]
+
+
 def time_score(warm_up: Job, jobs: Sequence[Job], flags: Sequence[str] = ()) -> list[float]:
-    """Seconds of the whole command (check, score, audit, publish) for each job, after a run that is not timed.
+    """Time the whole command (check, score, audit, publish) for each job, after a run that is not timed.
 
-    With more `flags`, such as `--stage_only`, of what is left of it.
+    All runs are in this process, so that it imports and compiles once. The command uses all cores, as by default.
 
-    All in this process, which imports and compiles once. As it is by default, the command works on all cores that
-    there are, with a thread each.
+    Args:
+      warm_up: the run that is not timed.
+      jobs: the runs to time.
+      flags: further flags of the command; `--stage_only` leaves out audit and publication.
+
+    Returns:
+      The seconds of each job.
     """
     import_tensorflow()
     from beam_jobs import score
@@ -59,9 +83,9 @@ def time_score(warm_up: Job, jobs: Sequence[Job], flags: Sequence[str] = ()) -> 
 
 
 def kernel_rate(gate: Gate | None, model: Path, users: int, candidates: int, k: int, seconds: float) -> float:
-    """Pairs a second of calls of `recommend` for so many users who have seen nothing, at the median call.
+    """Pairs a second of the median call of `recommend`, for `users` users who have seen nothing.
 
-    Calls are made for so many seconds, three at least, after one that is not timed.
+    After one call that is not timed, calls go on for `seconds`, but at least three are made.
     """
     from beam_jobs.scoring.loaded_model import Ranker
 
@@ -81,7 +105,7 @@ def kernel_rate(gate: Gate | None, model: Path, users: int, candidates: int, k: 
 
 
 def kernel_answers(model: Path, users: int, candidates: int, k: int) -> np.ndarray:
-    """`int32[users, k]`, what the kernel finds for the first users."""
+    """The indices that `recommend` returns for the first users: `int32[users, k]`."""
     from beam_jobs.scoring.loaded_model import Ranker
 
     ranker = Ranker(model, threads=len(cores()))

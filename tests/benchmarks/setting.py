@@ -1,4 +1,4 @@
-"""What a run of the suite gives every benchmark: a place to write, sizes, repeats, cores and peers."""
+"""The setting of a run: where to write, which sizes, how many repeats, which cores and peers."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Setting:
-    """Shared by all benchmarks of a run, so that tables and models are made once."""
+    """The setting that all benchmarks of a run share."""
 
     scratch: Path
-    """A folder that is deleted in the end."""
+    """A folder for tables and models, so that each is made once. It is deleted at the end."""
     quick: bool = False
-    """Sizes that show that a benchmark works, and measure nothing."""
+    """Use sizes that show that a benchmark works, but measure nothing."""
     repeats: int = 2
-    """Times that each side has its turn; of each size the best counts."""
+    """How often to take each measurement. The best of each size counts."""
     peers: Path | None = None
-    """The Python of the peers' environment; None where that is not installed."""
+    """The Python of the peers' environment; None if that is not installed."""
 
     def size(self, full: T, quick: T) -> T:
-        """One of two sizes."""
+        """The size to use: `full`, or `quick` in a quick run."""
         return quick if self.quick else full
 
     @property
     def turns(self) -> int:
-        """`repeats`, or 1 where nothing is measured."""
+        """`repeats`, or 1 in a quick run."""
         return self.size(self.repeats, 1)
 
 
 def cores() -> list[int]:
-    """Numbers of the cores that this process may use, rising."""
+    """The numbers of the cores that this process may use, in rising order."""
     return sorted(os.sched_getaffinity(0))

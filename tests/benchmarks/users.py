@@ -1,14 +1,14 @@
-"""Pairs a second, and the memory of a worker, as users grow from a hundred thousand to two million.
+"""Pairs a second and the memory of a worker, for a hundred thousand to two million users.
 
     ./run_local.sh bench users
 
-The relevance ranker in worker processes of one thread, as on a cluster. The table of users is made and read a row
-group at a time; the model knows few of them, as its own table of users is not what is measured here.
+The relevance ranker runs in worker processes of one thread, as on a cluster. The table of users is written and read
+one row group at a time. The model knows only a few users, because its own table of users is not measured here.
 """
 
 from __future__ import annotations
 
-from tests.benchmarks import commands, inputs, models
+from tests.benchmarks import inputs, models, score_command
 from tests.benchmarks.catalogue import growth
 from tests.benchmarks.limits import machine_peak
 from tests.benchmarks.outcome import Floor, Outcome, Picture, Table
@@ -18,25 +18,25 @@ from tests.benchmarks.setting import Setting, cores
 USERS = (100_000, 500_000, 2_000_000)
 TITLES, SEEN, MODEL_USERS = 1_664, 20, 1_000
 GROWTH, GROWTH_REACH = 10.0, 2.0
-"""Percent that the largest worker's peak grows from the fewest users to the most."""
+"""Percent by which the largest worker's peak may grow from the fewest users to the most."""
 PEAK, PEAK_REACH = 2.0, 1.0
 """GiB."""
 
 
 def measure(setting: Setting) -> Outcome:
-    """One run at each size, one after the other."""
+    """Measure one run at each size."""
     sizes = setting.size(USERS, (2_000, 6_000))
-    model = models.folder_of(models.make_dot, setting.scratch, MODEL_USERS, TITLES)
+    model = models.folder_of(models.make_products, setting.scratch, MODEL_USERS, TITLES)
     candidates = inputs.candidates_file(setting.scratch, TITLES)
-    how = commands.Command.processes(len(cores()))
+    how = score_command.Command.processes(len(cores()))
     runs = {}
     for count in sizes:
         table = inputs.users_file(setting.scratch, count, TITLES, SEEN)
-        runs[count] = commands.run(Job(model, table, candidates), how, cores())
-        print(f"  {count:,} users: {runs[count].watched.seconds:.1f} s in all", flush=True)
+        runs[count] = score_command.run(Job(model, table, candidates), how, cores())
+        print(f"  {count:,} users: {runs[count].measurement.seconds:.1f} s in all", flush=True)
         table.unlink()
     limit = machine_peak(setting.size(2.0, 0.2)) / (2 * models.FACTORS)
-    peaks = {count: done.watched.peak / (1 << 30) for count, done in runs.items()}
+    peaks = {count: done.measurement.peak / (1 << 30) for count, done in runs.items()}
     rows = [
         [
             f"{count:,}",
@@ -44,7 +44,7 @@ def measure(setting: Setting) -> Outcome:
             f"{done.scoring_seconds:.1f}",
             f"{done.pairs_a_second / 1e6:.1f}",
             f"{peaks[count]:.3f}",
-            f"{done.watched.launcher_peak / (1 << 30):.3f}",
+            f"{done.measurement.launcher_peak / (1 << 30):.3f}",
         ]
         for count, done in runs.items()
     ]
@@ -58,7 +58,7 @@ def measure(setting: Setting) -> Outcome:
             "pairs_a_second": rates,
             "limit_pairs_a_second": limit,
             "worker_peak_gib": peaks,
-            "launcher_peak_gib": {count: done.watched.launcher_peak / (1 << 30) for count, done in runs.items()},
+            "launcher_peak_gib": {count: done.measurement.launcher_peak / (1 << 30) for count, done in runs.items()},
             "percent_a_pair_costs_more": growth(list(rates.values())),
         },
         [

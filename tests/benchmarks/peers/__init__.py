@@ -1,1 +1,1 @@
-"""Other systems, in an environment of their own (`bench --peers`), and in TensorFlow."""
+"""Systems to compare with: in an environment of their own (`bench --peers`), and in TensorFlow."""

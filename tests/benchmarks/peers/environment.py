@@ -1,4 +1,4 @@
-"""The peers' environment, `.venv-peers` in the checkout: made on request, and never mixed with that of Nightrank."""
+"""The environment of the peers, `.venv-peers` in the checkout. It is made on request, apart from Nightrank's."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ NOT_INSTALLED = "not installed: bench --peers"
 
 
 def find(folder: Path = FOLDER) -> Path | None:
-    """The Python of the environment, where it was made to the end and from this very lock file."""
+    """The Python of the environment; None unless it is complete and was made from this lock file."""
     stamp = folder / ".set-up"
     made = stamp.is_file() and stamp.read_text(encoding="utf-8") == _wanted()
     return folder / "bin" / "python" if made else None
 
 
 def install(folder: Path = FOLDER) -> Path:
-    """Make it anew, unless it is there; by uv where the machine has that, else by venv and pip.
+    """Make the environment unless it is there, with uv if the machine has it, or else with venv and pip.
 
     Raises:
-      InputError: it could not be made; the installer has said why.
+      InputError: the environment could not be made. The installer has printed why.
     """
     found = find(folder)
     if found:
@@ -55,10 +55,10 @@ def install(folder: Path = FOLDER) -> Path:
 
 
 def run(python: Path, script: str, *args: object, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What a script of this folder prints as its last line, JSON; run by the peers' Python.
+    """Run a script of this folder with the peers' Python, and return the JSON of its last line.
 
     Raises:
-      RuntimeError: it failed, with the last lines that it printed.
+      RuntimeError: the script failed. The message has the last lines that it printed.
     """
     command = [str(python), str(Path(__file__).with_name(script)), *map(str, args)]
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}

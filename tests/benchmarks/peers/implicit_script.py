@@ -1,4 +1,4 @@
-"""Run by the peers' Python: `implicit.cpu.topk` on vectors, as JSON.
+"""Measure `implicit.cpu.topk` on vectors and print JSON. The peers' Python runs this script.
 
 implicit_script.py USERS.npy TITLES.npy K THREADS SECONDS ANSWERS.npy
 """

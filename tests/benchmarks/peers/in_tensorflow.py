@@ -1,4 +1,4 @@
-"""What is written first in TensorFlow, on models and vectors of the same shapes."""
+"""Peers in TensorFlow: TFRS's `BruteForce` and Keras's `predict`, with the same shapes as ours."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from model.tensorflow_start import import_tensorflow
 from tests.benchmarks.limits import median_seconds
 
 USERS_A_BLOCK = 512
-"""That TFRS's brute force is asked for at once."""
+"""Users in a call of TFRS's `BruteForce`."""
 BATCH = 65_536
-"""Pairs; Keras's default of 32 is a thousand times slower."""
+"""Pairs in a batch. Keras's default of 32 is a thousand times slower."""
 
 
 def brute_force(vectors: Path, users: int, k: int, seconds: float) -> tuple[float, np.ndarray]:
-    """Pairs a second of TFRS's `BruteForce` in a compiled function, with all of TensorFlow's threads; first answers."""
+    """Measure TFRS's `BruteForce` in a compiled function with all threads: pairs a second, and its first answers."""
     tf = import_tensorflow()
     import tensorflow_recommenders as tfrs
 
@@ -36,7 +36,7 @@ def brute_force(vectors: Path, users: int, k: int, seconds: float) -> tuple[floa
 
 
 def keras_predict(users: int, titles: int, seconds: float) -> float:
-    """Pairs a second of `predict` of the article's layers on every pair of some users, in memory, embeddings by row."""
+    """Pairs a second of `predict` with the article's layers, on every pair of some users in memory."""
     tf = import_tensorflow()
     inputs = [tf.keras.Input([], dtype=tf.int32, name=name) for name in ("user", "title")]
     towers = [tf.keras.layers.Embedding(size + 1, 32)(row) for size, row in zip((users, titles), inputs, strict=True)]

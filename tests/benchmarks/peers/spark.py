@@ -1,4 +1,4 @@
-"""Spark MLlib's ALS model, which ranks all titles for all users as Nightrank does."""
+"""Spark MLlib's ALS model, which ranks all titles for all users, as Nightrank does."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.benchmarks.setting import Setting, cores
 RANK = 32
 MEMORY = "8g"
 JAVA = (8, 17)
-"""The oldest and the newest that this Spark runs on."""
+"""The oldest and the newest Java that this Spark supports."""
 
 
 def missing(peers: Path | None) -> str:
-    """Why Spark cannot run here, in a few words; empty where it can."""
+    """Why Spark cannot run here, in a few words; empty if it can."""
     if peers is None:
         return environment.NOT_INSTALLED
     if not shutil.which("java"):
@@ -33,13 +33,13 @@ def missing(peers: Path | None) -> str:
 
 
 def java_version(text: str) -> int | None:
-    """The major version that `java -version` tells: 17 of `17.0.15`, 8 of `1.8.0_292`."""
+    """The major version in the output of `java -version`: 17 for `17.0.15`, 8 for `1.8.0_292`."""
     found = re.search(r'version "(?:1\.)?(\d+)', text)
     return int(found[1]) if found else None
 
 
 def time_recommend(setting: Setting, users: Sequence[int], titles: int, k: int) -> list[float]:
-    """Seconds of `recommendForAllUsers` to Parquet for each number of users, after a run that is not timed."""
+    """The seconds of `recommendForAllUsers` to Parquet for each number of users, after a run that is not timed."""
     assert setting.peers
     with tempfile.TemporaryDirectory(dir=setting.scratch) as folder:
         _write_factors(Path(folder) / "titles.parquet", titles)

@@ -1,7 +1,9 @@
-"""Run by the peers' Python: `ALSModel.recommendForAllUsers` to Parquet for growing numbers of users, as JSON.
+"""Measure `ALSModel.recommendForAllUsers` to Parquet and print JSON. The peers' Python runs this script.
 
-spark_script.py FOLDER K CORES MEMORY RANK USERS.. ; FOLDER has `titles.parquet` and `users-N.parquet` for each number,
-`id: int32` and `features: list<float>`. Factors are given, not fitted: what is measured is the scoring.
+spark_script.py FOLDER K CORES MEMORY RANK USERS..
+
+FOLDER has `titles.parquet`, and `users-N.parquet` for each number of USERS, with `id: int32` and
+`features: list<float>`. The factors are given, not fitted: this measures scoring alone.
 """
 
 import json
@@ -16,7 +18,7 @@ folder, k, cores, memory, rank = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys
 sizes = [int(size) for size in sys.argv[6:]]
 settings = {
     "spark.driver.memory": memory,
-    # Spark's products with vector instructions, which the JVM keeps to itself unless asked.
+    # The JVM gives Spark vector instructions only if asked to.
     "spark.driver.extraJavaOptions": "--add-modules=jdk.incubator.vector",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
@@ -33,7 +35,7 @@ spark = builder.getOrCreate()
 
 
 def recommend(size: int) -> float:
-    """Seconds from the factors on disk to the rows on disk."""
+    """The seconds from the factors on disk to the rows on disk."""
     began = time.perf_counter()
     users, titles = (spark.read.parquet(f"{folder}/{name}.parquet") for name in (f"users-{size}", "titles"))
     jvm_model = spark._jvm.org.apache.spark.ml.recommendation.ALSModel("als", rank, users._jdf, titles._jdf)

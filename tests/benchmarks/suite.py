@@ -1,4 +1,4 @@
-"""The suite as a command: `./run_local.sh bench [NAME ..]`."""
+"""The command that runs benchmarks: `./run_local.sh bench [NAME ..]`."""
 
 from __future__ import annotations
 
@@ -12,35 +12,52 @@ from pathlib import Path
 from typing import Any
 
 from model.cli import FlagParser, InputError
-from tests.benchmarks import catalogue, dot, kernels, limits, mlp, pairs, picture, processes, scale, users
+from tests.benchmarks import (
+    catalogue,
+    dense_layers,
+    dense_peak,
+    kernels,
+    limits,
+    picture,
+    processes,
+    products,
+    scale,
+    users,
+)
 from tests.benchmarks.outcome import Outcome
 from tests.benchmarks.peers import environment
 from tests.benchmarks.setting import Setting
 
 BENCHMARKS: Mapping[str, Callable[[Setting], Outcome]] = {
     module.__name__.rpartition(".")[2]: module.measure
-    for module in (limits, pairs, mlp, dot, kernels, catalogue, users, processes, scale)
+    for module in (limits, dense_layers, dense_peak, products, kernels, catalogue, users, processes, scale)
 }
 SLOWS_OPENBLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""Set on some machines for old builds; NumPy and implicit would be measured below what they can."""
+"""Variables that some machines set for old builds. They would slow NumPy and implicit down."""
 
 
 def build_parser() -> FlagParser:
     """The flags of this command."""
-    parser = FlagParser(prog="./run_local.sh bench", description="Speed, as ratios within one run.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which, by default all: {', '.join(BENCHMARKS)}")
+    parser = FlagParser(
+        prog="./run_local.sh bench",
+        description="Measure speed, as ratios within one run.",
+        example="./run_local.sh bench dense_layers kernels --json bench.json",
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"benchmarks to run; default: all of {', '.join(BENCHMARKS)}"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="file that gets the figures")
     parser.add_argument("--output", type=Path, default=Path("runs/bench"), help="folder that gets pictures")
-    parser.add_argument("--repeats", type=int, default=2, help="times that each side has its turn")
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that all works; no floor counts")
+    parser.add_argument("--repeats", type=int, default=2, help="how often to measure each system")
+    parser.add_argument("--quick", action="store_true", help="use small sizes, to see that all works; no floor counts")
     parser.add_argument("--peers", action="store_true", help="first install implicit and Spark into .venv-peers")
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run what is asked for; 0 where every floor is met, 1 where one is not or a benchmark failed."""
+    """Run the benchmarks. Returns 0 if every floor is met, 1 if one is missed or a benchmark failed."""
     args = build_parser().parse_args(argv)
-    check(args)
+    check_flags(args)
     for name in SLOWS_OPENBLAS:
         os.environ.pop(name, None)
     peers = environment.install() if args.peers else environment.find()
@@ -71,8 +88,8 @@ def main(argv: Sequence[str]) -> int:
     return 1 if missed or failed else 0
 
 
-def check(args: argparse.Namespace) -> None:
-    """Raises InputError for a name or number that is none."""
+def check_flags(args: argparse.Namespace) -> None:
+    """Raises InputError if there is no such benchmark or number of repeats."""
     unknown = [name for name in args.names if name not in BENCHMARKS]
     if unknown:
         raise InputError(f"bench {unknown[0]}: there is no such benchmark; name some of {', '.join(BENCHMARKS)}")
@@ -81,7 +98,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def as_document(outcomes: Mapping[str, Outcome], quick: bool) -> dict[str, Any]:
-    """What `--json` keeps."""
+    """The document that `--json` writes."""
     return {
         "machine": limits.describe_machine(),
         "quick": quick,

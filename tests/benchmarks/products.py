@@ -1,24 +1,24 @@
 """The relevance ranker end to end against RunInference with one pair an element and against Spark's ALS.
 
-    ./run_local.sh bench dot
+    ./run_local.sh bench products
 
-Its products are three times as long as Spark's, it leaves out what users have seen, which Spark cannot, and it reads
-every row again and checks it before anyone sees it. Spark's job ends when its files are written; `--stage_only`, which
-ends there too, has a line of its own.
+Nightrank does more work than Spark: its vectors are three times as long, it leaves out what users have seen, and it
+audits every row before it publishes. Spark's job ends when its files are written, so `--stage_only`, which ends there
+too, has a row of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.benchmarks import models, pairs
+from tests.benchmarks import dense_layers, models, scoring
+from tests.benchmarks.comparison import in_new_process, in_turn, slope
 from tests.benchmarks.inputs import TOP_N
 from tests.benchmarks.limits import SIDE, machine_peak
 from tests.benchmarks.outcome import Floor, Outcome, Table
 from tests.benchmarks.peers import spark
 from tests.benchmarks.scoring import kernel_rate
 from tests.benchmarks.setting import Setting
-from tests.benchmarks.sides import in_new_process, in_turn, slope
 
 TITLES, MANY_TITLES = 1_664, 20_000
 RUN_INFERENCE_FLOOR, RUN_INFERENCE_REACH = 600.0, 2_000.0
@@ -26,11 +26,11 @@ SPARK_FLOOR, SPARK_REACH = 6.0, 20.0
 
 
 def measure(setting: Setting) -> Outcome:
-    """Rates as slopes between two numbers of users; Spark's row says so where it is not installed."""
+    """Measure rates as slopes between two numbers of users. If Spark is not installed, its row says so."""
     users = setting.size((100_000, 800_000), (500, 2_000))
-    few = setting.size(pairs.FEW_USERS, (20, 80))
+    few = setting.size(dense_layers.FEW_USERS, (20, 80))
     many_titles, fewer = setting.size(MANY_TITLES, 2_000), [count // 8 for count in users]
-    model = models.folder_of(models.make_dot, setting.scratch, users[1], many_titles)
+    model = models.folder_of(models.make_products, setting.scratch, users[1], many_titles)
     window, block = setting.size(1.0, 0.2), setting.size(8_192, 256)
     sizes: dict[str, Sequence[int]] = {
         "run_inference": few,
@@ -39,18 +39,18 @@ def measure(setting: Setting) -> Outcome:
         "spark": setting.size((100_000, 400_000), (500, 2_000)),
         "score_many_titles": fewer,
     }
-    sides: dict[str, Callable[[], Sequence[float]]] = {
+    measurements: dict[str, Callable[[], Sequence[float]]] = {
         "peak": lambda: [2 * SIDE**3 / machine_peak(window)],
-        "run_inference": lambda: in_new_process(pairs.time_pairs, model, few, TITLES),
-        "score": lambda: pairs.score_seconds(setting, model, users, TITLES),
-        "stage": lambda: pairs.score_seconds(setting, model, users, TITLES, ["--stage_only"]),
-        "score_many_titles": lambda: pairs.score_seconds(setting, model, fewer, many_titles),
+        "run_inference": lambda: in_new_process(dense_layers.time_pairs, model, few, TITLES),
+        "score": lambda: scoring.score_seconds(setting, model, users, TITLES),
+        "stage": lambda: scoring.score_seconds(setting, model, users, TITLES, ["--stage_only"]),
+        "score_many_titles": lambda: scoring.score_seconds(setting, model, fewer, many_titles),
         "kernel_many_titles": lambda: [1 / in_new_process(kernel_rate, None, model, block, many_titles, TOP_N, window)],
     }
     missing = spark.missing(setting.peers)
     if not missing:
-        sides["spark"] = lambda: spark.time_recommend(setting, sizes["spark"], TITLES, TOP_N)
-    seconds = in_turn(sides, setting.turns)
+        measurements["spark"] = lambda: spark.time_recommend(setting, sizes["spark"], TITLES, TOP_N)
+    seconds = in_turn(measurements, setting.turns)
     rates = {name: TITLES * slope(sizes[name], seconds[name]) / 1e6 for name in seconds if name in sizes}
     if "score_many_titles" in rates:
         rates["score_many_titles"] *= many_titles / TITLES

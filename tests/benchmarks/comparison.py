@@ -1,4 +1,4 @@
-"""Sides of a comparison: each in a process of its own, taken in turn, and rates as slopes between two sizes."""
+"""Fair comparison: each system in a process of its own, measured in turn, its rate a slope between two sizes."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from tests.benchmarks.setting import cores
 
 @dataclass(frozen=True)
 class Gate:
-    """Opens when as many processes as there are wait at it."""
+    """A gate that opens when `parties` processes wait at it."""
 
     folder: Path
     parties: int
 
     def wait(self) -> None:
-        """Come to the gate and wait for the others."""
+        """Wait until all processes are here."""
         (self.folder / str(os.getpid())).touch()
         while len(list(self.folder.iterdir())) < self.parties:
             time.sleep(0.002)
 
 
 def in_new_process(function: Callable[..., Any], *args: Any, on: Sequence[int] | None = None) -> Any:
-    """Call in a process of its own, so that no side finds TensorFlow set up in another's way.
+    """Call a function in a process of its own, so that no other has configured TensorFlow there.
 
-    `on` names the cores that the process may use, from its very start; None for all.
+    The process may use only the cores `on`, from its start; None stands for all cores.
     """
     with _pool(on) as pool:
         return pool.submit(function, *args).result()
 
 
 def at_once(function: Callable[..., Any], *args: Any) -> list[Any]:
-    """Call `function(gate, *args)` in a process on each core, all of which wait at the gate until all are ready."""
+    """Call `function(gate, *args)` in one process on each core. The processes start together, through the gate."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         gate = Gate(Path(folder), len(cores()))
         waiting = []
@@ -62,7 +62,7 @@ def _pool(on: Sequence[int] | None) -> Iterator[ProcessPoolExecutor]:
 
 @contextlib.contextmanager
 def _held_to(some: Sequence[int]) -> Iterator[None]:
-    """A process that is started meanwhile inherits the cores, so libraries that count them find so many."""
+    """Hold this process to some cores. A process that it starts inherits them, so libraries there count only these."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, some)
     try:
@@ -71,19 +71,19 @@ def _held_to(some: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def in_turn(sides: Mapping[str, Callable[[], Sequence[float]]], turns: int) -> dict[str, list[float]]:
-    """Call every side, then every side again, so that a slow minute of the machine is no side's alone.
+def in_turn(measurements: Mapping[str, Callable[[], Sequence[float]]], turns: int) -> dict[str, list[float]]:
+    """Take every measurement, then each again, so that a slow minute of the machine does not hit one system alone.
 
     Args:
-      sides: by name, what returns seconds, one for each size, always as many.
-      turns: how often.
+      measurements: functions by name. Each returns the seconds of each of its sizes.
+      turns: how often to take each measurement.
 
     Returns:
-      By name, the least seconds of each size.
+      The least seconds of each size, by name.
     """
     best: dict[str, list[float]] = {}
     for turn in range(turns):
-        for name, measure in sides.items():
+        for name, measure in measurements.items():
             seconds = list(measure())
             print(f"  turn {turn + 1}, {name}: {', '.join(f'{second:.4g} s' for second in seconds)}", flush=True)
             best[name] = [min(pair) for pair in zip(best.get(name, seconds), seconds, strict=True)]
@@ -91,9 +91,9 @@ def in_turn(sides: Mapping[str, Callable[[], Sequence[float]]], turns: int) -> d
 
 
 def slope(work: Sequence[float], seconds: Sequence[float]) -> float:
-    """Work a second between the first size and the last, so that what is paid once is in neither.
+    """The rate between the first size and the last, in work a second. Costs that arise once cancel out.
 
-    Not a number where the larger size took no longer: such a run is too short to say anything.
+    NaN if the larger size took no longer: such a run is too short to show anything.
     """
     more_work, more_seconds = work[-1] - work[0], seconds[-1] - seconds[0]
     return more_work / more_seconds if more_seconds > 0 else math.nan

@@ -1,4 +1,4 @@
-"""What a Beam user writes first: RunInference with one (user, title) pair an element, then `Top.PerKey`."""
+"""The pipeline that a Beam user writes first: RunInference on single (user, title) pairs, then `Top.PerKey`."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ Pair = tuple[str, str]
 
 
 class SavedModelHandler(ModelHandler[Pair, PredictionResult, Any]):
-    """Calls `serving_default` on batches of pairs. Tuples as elements: NumPy arrays are half as fast."""
+    """Calls `serving_default` on batches of pairs. Elements are tuples, because NumPy arrays are half as fast."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
         self._folder = folder
 
     def load_model(self) -> Any:
-        """The SavedModel."""
+        """Load the SavedModel."""
         return import_tensorflow().saved_model.load(self._folder)
 
     def run_inference(
         self, batch: Sequence[Pair], model: Any, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
-        """A predicted rating for each pair."""
+        """Predict the rating of each pair."""
         tf = import_tensorflow()
         users, titles = zip(*batch, strict=True)
         ratings = model.signatures["serving_default"](user_id=tf.constant(users), movie_title=tf.constant(titles))
         return map(PredictionResult, batch, ratings["user_rating"].numpy().tolist())
 
     def batch_elements_kwargs(self) -> dict[str, int]:
-        """The sizes that were found best for this model."""
+        """Batch sizes. These were the fastest for this model."""
         return {"min_batch_size": 1_024, "max_batch_size": 8_192}
 
 
 def run(folder: str, users: pa.Table, titles: Sequence[str], top_n: int, output: str) -> None:
-    """Score every unseen pair and write each user's best, as `beam_jobs.score` does."""
+    """Score every unseen pair and write the best of each user, as `beam_jobs.score` does."""
 
     def unseen(user: dict[str, Any]) -> Iterator[Pair]:
         seen = set(user["seen"])
@@ -77,7 +77,7 @@ def run(folder: str, users: pa.Table, titles: Sequence[str], top_n: int, output:
 
 
 def timed_run(folder: str, users: pa.Table, titles: Sequence[str], top_n: int) -> float:
-    """Seconds of `run`, whose output is thrown away."""
+    """The seconds of `run`. Its output is deleted."""
     with tempfile.TemporaryDirectory() as output:
         began = time.perf_counter()
         run(folder, users, titles, top_n, str(Path(output) / "rows"))
