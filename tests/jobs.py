@@ -1,4 +1,4 @@
-"""A small model and small tables for tests of the jobs, written where the jobs read them."""
+"""A small model and small tables for tests of the jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model import train
 from model.artifact.export import export, model_version
 from model.artifact.user_vectors import write_user_vectors
 from model.data.sources import read_interactions
-from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
+from model.retrieval.dense_recommender import DenseRecommender, DenseWeights
 from tests import oracle
 
 USER_COUNT, TITLE_COUNT = 40, 30
@@ -23,13 +23,13 @@ STRANGER = "stranger"
 NEW_TITLE = "Brand New (2031)"
 
 
-def write_model(folder: Path, seed: int = 0, apart: bool = False) -> RankerWeights:
-    """A ranker of random weights that knows users u0 to u39 and titles t0 to t29.
+def write_model(folder: Path, seed: int = 0, apart: bool = False) -> DenseWeights:
+    """Write a ranker of random weights that knows users u0 to u39 and titles t0 to t29.
 
-    `apart`: with its users' vectors beside it.
+    If `apart`, its users' vectors lie beside it.
     """
     weights = oracle.random_weights(USER_COUNT, TITLE_COUNT, np.random.default_rng(seed))
-    # Some titles that the model cannot tell apart, so that there are ties to get right.
+    # Some titles have the same vector, so there are ties to get right.
     same = weights.title_embedding.copy()
     same[5:9] = same[4]
     weights = replace(weights, title_embedding=same)
@@ -39,7 +39,7 @@ def write_model(folder: Path, seed: int = 0, apart: bool = False) -> RankerWeigh
         "score_kind": "rating",
         "model_version": model_version("basic", weights),
         "parameters": {"trainable": 1},
-        "blessed": {"blessed": True, "why": ["It is a test's."]},
+        "blessed": {"blessed": True, "why": ["It belongs to a test."]},
     }
     if apart:
         description["user_vectors"] = write_user_vectors(weights, description["model_version"], folder)
@@ -48,7 +48,7 @@ def write_model(folder: Path, seed: int = 0, apart: bool = False) -> RankerWeigh
 
 
 def write_movielens(folder: Path, source: Path) -> None:
-    """The interactions of MovieLens 100K as Parquet, and a relevance ranker fitted to them."""
+    """Write the interactions of MovieLens 100K as Parquet, and a relevance ranker fitted to them."""
     path = folder / "ratings" / "part.parquet"
     path.parent.mkdir(parents=True)
     parquet.write_table(read_interactions(str(source)).table, path, row_group_size=20_000)
@@ -67,7 +67,7 @@ def write_candidates(path: Path, titles: Sequence[str | None]) -> None:
 
 
 def some_users() -> list[tuple[str, list[str]]]:
-    """Every known user and a stranger, with histories from nothing to nearly everything."""
+    """Every known user and a stranger, with histories from none to nearly all titles."""
     rng = np.random.default_rng(7)
     users = [
         (f"u{number}", [f"t{title}" for title in rng.choice(TITLE_COUNT, number % TITLE_COUNT, replace=False)])
@@ -77,6 +77,6 @@ def some_users() -> list[tuple[str, list[str]]]:
 
 
 def some_titles() -> list[str]:
-    """Every title that the model knows and one that it does not, in no particular order."""
+    """Every title that the model knows and one that it does not know, in random order."""
     titles = [f"t{number}" for number in range(TITLE_COUNT)] + [NEW_TITLE]
     return [titles[place] for place in np.random.default_rng(8).permutation(len(titles))]

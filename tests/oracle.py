@@ -1,4 +1,4 @@
-"""The plain answer that every fast path must equal: NumPy, one pair at a time in spirit, no blocks and no tricks."""
+"""The plain answer that every fast path must equal: NumPy, pair by pair, no blocks and no tricks."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.retrieval.dense_recommender import RankerWeights
+from model.retrieval.dense_recommender import DenseWeights
 
 
 def best(scores: np.ndarray, seen: Sequence[Sequence[int]], k: int) -> list[list[int]]:
-    """Positions of each user's k best unseen candidates, by score falling and then position rising.
+    """Indices of each user's k best unseen candidates: higher scores first, equal scores by index.
 
-    `scores` is `float[B, M]` and `seen` a list of positions for each of the B users; a list of the answer is as short
-    as what is left for its user.
+    `scores` is `float[B, M]`, and `seen` is a list of indices for each of the B users. A user with fewer than k
+    candidates left gets a shorter list.
     """
     answer = []
     for row, hidden in zip(scores, seen, strict=True):
-        left = [place for place in range(len(row)) if place not in set(hidden)]
-        answer.append(sorted(left, key=lambda place: (-row[place], place))[:k])
+        left = [index for index in range(len(row)) if index not in set(hidden)]
+        answer.append(sorted(left, key=lambda index: (-row[index], index))[:k])
     return answer
 
 
-def ratings(weights: RankerWeights, users: Sequence[str], titles: Sequence[str]) -> np.ndarray:
-    """The predicted rating of every pair, `float64[B, M]`, from the concatenated embeddings as the article has it."""
+def ratings(weights: DenseWeights, users: Sequence[str], titles: Sequence[str]) -> np.ndarray:
+    """The predicted rating of every pair, `float64[B, M]`, from concatenated embeddings as in the article."""
     user_rows = [list(weights.user_ids).index(user) + 1 if user in weights.user_ids else 0 for user in users]
     title_rows = [
         list(weights.movie_titles).index(title) + 1 if title in weights.movie_titles else 0 for title in titles
@@ -41,14 +41,14 @@ def ratings(weights: RankerWeights, users: Sequence[str], titles: Sequence[str])
 
 def random_weights(
     users: int, titles: int, rng: np.random.Generator, hidden: tuple[int, ...] = (16, 8)
-) -> RankerWeights:
-    """A small ranker with the article's shape and random weights; user 3 is `u3`, title 5 is `t5`."""
+) -> DenseWeights:
+    """A small ranker with the article's layout and random weights. User 3 is `u3`, title 5 is `t5`."""
 
     def draw(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(np.float32)
 
     sizes = (8, *hidden, 1)
-    return RankerWeights(
+    return DenseWeights(
         user_ids=[f"u{i}" for i in range(users)],
         movie_titles=[f"t{i}" for i in range(titles)],
         user_embedding=draw(users + 1, 4),

@@ -1,55 +1,56 @@
-"""How a recommender's work is divided: blocks of users against chunks of candidates."""
+"""The units of a search for recommendations: blocks of users and chunks of candidates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-UserTables = Sequence[tf.Tensor]
-"""`float32[users, ..]` each, the vectors of users: first what scores are made of, last what ratings are made of. The
-model's own, or tables of vectors that it was given; rows of users are rows of these."""
+TopK = tuple[tf.Tensor, tf.Tensor]
+"""Scores, `float32[users, depth]`, and candidates, `int32[users, depth]`, of each user's best candidates: higher
+scores first, equal scores by candidate index. The score is -inf where the candidate was seen."""
+
 ChunkScorer = Callable[[tf.Tensor], tf.Tensor]
-"""The first position of a chunk of candidates -> `float32[block, chunk]`, the scores of a block's users."""
+"""The index of the first candidate of a chunk -> the scores of the block's users, `float32[block, chunk]`."""
 BlockScorer = Callable[[tf.Tensor], ChunkScorer]
-"""Rows of a block's users, `int32[block]` -> their `ChunkScorer`."""
+"""The rows of a block's users, `int32[block]` -> their `ChunkScorer`."""
 
 
 class Seen(NamedTuple):
-    """What each user of a block has seen and must not get."""
+    """The candidates that each user of a block has seen and must not get, as a ragged array."""
 
-    positions: tf.Tensor
-    """`int32[S]`, in the candidates, user after user."""
-    splits: tf.Tensor
-    """`int64[block + 1]`, where each user's positions begin and end; the first is 0."""
+    values: tf.Tensor
+    """`int32[S]`, indices of candidates, user after user."""
+    row_splits: tf.Tensor
+    """`int64[block + 1]`, where each user's values begin and end; the first is 0."""
 
     @staticmethod
     def nothing(block: tf.Tensor | int) -> Seen:
-        """What users have seen who have seen nothing."""
+        """For users who have seen nothing."""
         return Seen(tf.zeros([0], tf.int32), tf.zeros([block + 1], tf.int64))
 
-    def of_user(self, place: tf.Tensor) -> Seen:
-        """The same of one user of the block."""
-        first, past = self.splits[place], self.splits[place + 1]
-        return Seen(self.positions[first:past], tf.stack([0, past - first]))
+    def row(self, user: tf.Tensor) -> Seen:
+        """The part of one user of the block."""
+        first, past = self.row_splits[user], self.row_splits[user + 1]
+        return Seen(self.values[first:past], tf.stack([0, past - first]))
 
     def mask(self, first: tf.Tensor | int, count: tf.Tensor) -> tf.Tensor:
-        """`bfloat16[block, count]`, of the candidates from `first` on: -inf where the user has seen it, and else 0."""
-        users = tf.size(self.splits) - 1
-        # The place of the user in the upper half, counted up in the lower one: a third of what `tf.repeat` takes.
+        """`bfloat16[block, count]` for `count` candidates from `first` on: -inf where the user has seen it, else 0."""
+        users = tf.size(self.row_splits) - 1
+        # A range for each user, with the user's number in its upper 32 bits: three times as fast as `tf.repeat`.
         starts = tf.bitwise.left_shift(tf.range(tf.cast(users, tf.int64)), 32)
-        counted = tf.raw_ops.RaggedRange(
-            starts=starts, limits=starts + self.splits[1:] - self.splits[:-1], deltas=tf.constant(1, tf.int64)
+        numbered = tf.raw_ops.RaggedRange(
+            starts=starts, limits=starts + self.row_splits[1:] - self.row_splits[:-1], deltas=tf.constant(1, tf.int64)
         )
-        place = tf.cast(tf.bitwise.right_shift(counted.rt_dense_values, 32), tf.int32)
-        position = self.positions - first
-        # What is not among them goes to a row that is cut off. A scatter takes six times as long.
-        here = (position >= 0) & (position < count)
+        user = tf.cast(tf.bitwise.right_shift(numbered.rt_dense_values, 32), tf.int32)
+        index = self.values - first
+        # Values outside the range go to an extra row, which is cut off. A scatter takes six times as long.
+        inside = (index >= 0) & (index < count)
         marks = tf.raw_ops.SparseToDense(
-            sparse_indices=tf.where(here, place * count + position, users * count),
+            sparse_indices=tf.where(inside, user * count + index, users * count),
             output_shape=tf.reshape((users + 1) * count, [1]),
             sparse_values=tf.constant(-np.inf, tf.bfloat16),
             default_value=tf.constant(0, tf.bfloat16),
@@ -58,42 +59,40 @@ class Seen(NamedTuple):
         return tf.reshape(marks, [users + 1, count])[:users]
 
 
-BlockChooser = Callable[[tf.Tensor, Seen], tuple[tf.Tensor, tf.Tensor]]
-"""Rows of a block's users, `int32[block]`, and what they have seen -> scores, `float32[block, depth]`, and positions,
-`int32[block, depth]`, of each user's best candidates in the order that `recommend` promises; a seen one has the score
--inf."""
+BlockTopK = Callable[[tf.Tensor, Seen], TopK]
+"""The rows of a block's users, `int32[block]`, and what they have seen -> their `TopK`."""
 
 BlockRater = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""Rows of a block's users, `int32[block]`, and positions of candidates, `int32[block, depth]` -> predicted ratings,
+"""The rows of a block's users, `int32[block]`, and indices of candidates, `int32[block, depth]` -> predicted ratings,
 `float32[block, depth]`."""
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Sizes of one call of `recommend`, each an `int32` scalar."""
+class SearchSizes:
+    """The sizes of one search, each an `int32` scalar."""
 
     block: tf.Tensor
-    """Users that one step works on."""
+    """Users in a block."""
     chunk: tf.Tensor
-    """Candidates that one step scores at once."""
+    """Candidates that are scored at once."""
     count: tf.Tensor
-    """Candidates that there are; what is beyond them in `title_rows` is padding, up to a multiple of `chunk`."""
+    """Candidates of the request. The rows of candidates are padded to a multiple of `chunk`."""
     depth: tf.Tensor
-    """Candidates that are kept of each user, at most `count`."""
+    """Candidates to find for each user: k, but at most `count`."""
     most_seen: tf.Tensor
-    """Candidates that any one user has seen, at most."""
+    """The most candidates that any one user has seen."""
 
 
-def all_scores(score_chunk: ChunkScorer, shape: Shape) -> tf.Tensor:
-    """The scores of all candidates, `float32[users, count]`, from those of chunks of them, one after the other."""
-    chunks = tf.maximum(1, ceil_div(shape.count, shape.chunk))
-    starts = tf.range(chunks) * shape.chunk
+def score_all(score_chunk: ChunkScorer, sizes: SearchSizes) -> tf.Tensor:
+    """The scores of all candidates, `float32[users, count]`, computed chunk by chunk."""
+    chunks = tf.maximum(1, ceil_div(sizes.count, sizes.chunk))
+    starts = tf.range(chunks) * sizes.chunk
     parts = tf.map_fn(score_chunk, starts, fn_output_signature=tf.float32, parallel_iterations=1)
-    return tf.reshape(tf.transpose(parts, [1, 0, 2]), [-1, chunks * shape.chunk])[:, : shape.count]
+    return tf.reshape(tf.transpose(parts, [1, 0, 2]), [-1, chunks * sizes.chunk])[:, : sizes.count]
 
 
-def without(seen: Seen, scores: tf.Tensor) -> tf.Tensor:
-    """`float32[users, count]`, -inf where a user has seen a candidate, whatever its score."""
+def mask_seen(scores: tf.Tensor, seen: Seen) -> tf.Tensor:
+    """The scores, `float32[users, count]`, with -inf where a user has seen a candidate, whatever its score was."""
     return tf.where(seen.mask(0, tf.shape(scores)[1]) == 0, scores, -np.inf)
 
 
@@ -102,7 +101,7 @@ def ceil_div(dividend: tf.Tensor, divisor: tf.Tensor | int) -> tf.Tensor:
     return (dividend + divisor - 1) // divisor
 
 
-def at_least(size: tf.Tensor | int, values: tf.Tensor, filler: tf.Tensor | int | str = "") -> tf.Tensor:
-    """`values`, made longer to `size` with `filler` where it is shorter."""
-    short = tf.maximum(0, size - tf.size(values))
-    return tf.concat([values, tf.fill([short], tf.cast(filler, values.dtype))], axis=0)
+def pad_to(size: tf.Tensor | int, values: tf.Tensor, filler: tf.Tensor | int | str = "") -> tf.Tensor:
+    """The vector `values`, extended with `filler` to at least `size` entries."""
+    missing = tf.maximum(0, size - tf.size(values))
+    return tf.concat([values, tf.fill([missing], tf.cast(filler, values.dtype))], axis=0)

@@ -9,46 +9,47 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from model.retrieval.block_search import Request
 from model.retrieval.blocks import (
-    BlockChooser,
     BlockScorer,
+    BlockTopK,
     ChunkScorer,
+    SearchSizes,
     Seen,
-    Shape,
-    UserTables,
-    all_scores,
-    at_least,
+    TopK,
     ceil_div,
-    without,
+    mask_seen,
+    pad_to,
+    score_all,
 )
-from model.retrieval.dense_bounds import spread
-from model.retrieval.dense_top_k import Best, Narrower, complete, kept, narrower
-from model.retrieval.signatures import Recommender, constant
+from model.retrieval.dense_bounds import enclose
+from model.retrieval.dense_top_k import ShortlistSearch, replace_unproven, shortlist_search, shortlist_size
+from model.retrieval.signatures import Recommender
+from model.retrieval.tables import UserTables, constant
 
-USERS_A_BLOCK = 32
-"""Users that one compiled call scores, one after the other: enough that starting calls costs little."""
-ROWS_A_STEP = 4_096
-"""Candidates scored by one pass through the dense layers; the first hidden layer, 256 floats each, is then 4 MiB."""
+USERS_PER_BLOCK = 32
+"""Users that one compiled call scores, one after the other: enough to make the cost of a call small."""
+MAX_CHUNK = 4_096
+"""Candidates in one pass through the dense layers. The first hidden layer, 256 floats each, then takes 4 MiB."""
 ROW_MULTIPLE = 64
-"""Rows of a pass are padded to a multiple, as what is left over takes kernels that sum in another order."""
-PAYS_FROM = 0.5
-"""The share of users whose best must be proven for bounds to be used: bounds, and the scores of what they leave, cost
-a fifth to a quarter of all scores, and a user whose best are not proven pays for both."""
-LEAST_TO_KEPT = 4
-"""Candidates there must be for each one kept; with fewer there is nothing to gain."""
+"""Each pass is padded to a multiple of this many rows. Left-over rows would use kernels that sum in another order."""
+MIN_PROVEN_SHARE = 0.5
+"""Shortlists are used if they are proven for at least this share of users. Bounds and shortlists cost a fifth to a
+quarter of scoring everything, and an unproven user costs both."""
+MIN_CANDIDATES_PER_SHORTLISTED = 4
+"""Shortlists are used if there are at least this many candidates for each one on the list; else they gain nothing."""
+BOUNDED_LAYERS = 2
+"""There are bounds for networks with this many layers after the first."""
 
 UserHalf = Callable[[tf.Tensor], tf.Tensor]
 """Rows of users, `int32[B]` -> their halves of the first layer with its bias, `float32[B, H1]`."""
 
-NARROWED_LAYERS = 2
-"""Layers after the first for which there are bounds."""
-
 
 @dataclass(frozen=True)
-class RankerWeights:
+class DenseWeights:
     """The arrays of a trained two-embedding ranker, all float32.
 
-    Row 0 of both embeddings stands for what the vocabulary does not hold; row i + 1 for its entry i.
+    Row 0 of both embeddings is for words outside the vocabulary; row i + 1 is for word i.
     """
 
     user_ids: Sequence[str]
@@ -62,54 +63,55 @@ class RankerWeights:
     biases: Sequence[np.ndarray]
     """`[H1]`, `[H2]`, ..., `[1]`"""
     known: np.ndarray
-    """`bool[users + 1]`: whether the row was trained on any interaction."""
+    """`bool[users + 1]`: whether the training data had interactions of the user."""
 
     @property
     def user_tables(self) -> Sequence[np.ndarray]:
         """See `model.retrieval.weights.Weights`."""
         return [self.user_embedding]
 
-    def without_users(self) -> RankerWeights:
+    def without_users(self) -> DenseWeights:
         """See `model.retrieval.weights.Weights`."""
         return replace(self, user_ids=[], user_embedding=self.user_embedding[:1], known=self.known[:1])
 
     def arrays(self) -> Iterator[np.ndarray]:
-        """All that the model computes with, always in the same order."""
+        """See `model.retrieval.weights.Weights`."""
         yield from (self.user_embedding, self.title_embedding, *self.kernels, *self.biases, self.known)
 
 
 class _Search(NamedTuple):
+    """How one call finds the best candidates."""
+
     user_half: UserHalf
     score_users: Callable[[tf.Tensor], ChunkScorer]
     """Halves of users, `float32[B, H1]` -> their `ChunkScorer`."""
-    narrow: Narrower
-    pays: tf.Tensor
-    """`bool`, whether bounds prove the best of enough of a block of users who have seen nothing."""
+    search_shortlist: ShortlistSearch
+    use_shortlist: tf.Tensor
+    """`bool`, whether shortlists are proven for enough of a sample of users who have seen nothing."""
 
 
 class DenseRecommender(Recommender):
     """Scores are predicted ratings.
 
-    The first dense layer works on the concatenation of two embeddings, so its product is the sum of a user half and a
-    candidate half. Each half is computed once for a user and once for a candidate rather than once a pair, which
-    leaves the second layer as the cost of a pair (2 x 256 x 64 floating-point operations in the article's model).
+    The first dense layer takes the concatenation of two embeddings, so its product is the sum of a user half and a
+    candidate half. Each half is computed once for each user and once for each candidate, not once for each pair. What
+    remains of a pair's cost is the second layer (2 x 256 x 64 floating-point operations in the article's model).
 
-    With two hidden layers, as the article's, most pairs are spared that too. A bound that no score of the user exceeds
-    (see `dense_bounds`) costs a tenth of a score; the candidates with the highest bounds are scored, and where the
-    highest bound left out is less than the worst of the k best scores, they are the best, to the bit. Users of whom
-    that is not so get all candidates scored. Whether bounds are used at all is tried once a call, on a block of users
-    spread over the tables: with random weights they prove nothing.
+    Networks with two hidden layers, as in the article, skip the second layer too for most pairs. An upper bound on a
+    user's scores (see `dense_bounds`) costs a tenth of a score. The candidates with the highest bounds form a
+    shortlist, which is scored. If the highest bound outside the shortlist is below the k-th best score, the best of
+    the shortlist are the best of all, to the bit. For other users all candidates are scored. Each call first tries
+    shortlists on a sample of users from the whole table: with random weights, for example, the bounds prove nothing.
 
-    The layers are compiled by XLA, once a process and shape: a user at a time, so that what passes from layer to layer
-    stays in the cache.
+    XLA compiles the layers, once for each process and shape. It works on one user at a time, so that what passes
+    between layers stays in the cache.
 
-    Ties are kept: a row of a matrix product comes out with the same bits whatever rows stand beside it, so titles
-    that the model cannot tell apart get equal scores, in `recommend` and `serving_default` alike. That holds for whole
-    multiples of `ROW_MULTIPLE` rows, which is what passes here always have. Without XLA the last bits of a score would
-    be others.
+    Equal titles get equal scores, in `recommend` and in `serving_default`: a row of a matrix product has the same bits
+    whatever the other rows are. This holds for multiples of `ROW_MULTIPLE` rows, so every pass has such a number.
+    Without XLA, the last bits of a score would differ.
     """
 
-    def __init__(self, weights: RankerWeights) -> None:
+    def __init__(self, weights: DenseWeights) -> None:
         super().__init__(weights.user_ids, weights.movie_titles, weights.known, weights.user_tables)
         self._title_embedding = constant("title_embedding", weights.title_embedding)
         dimension = weights.user_embedding.shape[1]
@@ -122,49 +124,49 @@ class DenseRecommender(Recommender):
     def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """See `Recommender`."""
         pairs = tf.size(user_rows)
-        # A power of two: each size is compiled once, and sizes are many.
-        steps = tf.cast(
+        # Padded to a power of two, because each size is compiled once and requests have many sizes.
+        exponent = tf.cast(
             tf.math.ceil(tf.math.log(tf.cast(tf.maximum(pairs, ROW_MULTIPLE), tf.float64)) / np.log(2)), tf.int32
         )
-        size = tf.bitwise.left_shift(1, steps)
-        user_rows, title_rows = at_least(size, user_rows, filler=0), at_least(size, title_rows, filler=0)
+        size = tf.bitwise.left_shift(1, exponent)
+        user_rows, title_rows = pad_to(size, user_rows, filler=0), pad_to(size, title_rows, filler=0)
         user_half = _dense(tf.gather(users[0], user_rows), self._user_kernel, self._first_bias)
         return _score(user_half + self._title_half(title_rows), *self._read_layers())[:pairs]
 
-    def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Recommender`: a block of users, and their candidates in equal chunks."""
-        chunk = ceil_div(candidates, ceil_div(candidates, ROWS_A_STEP))
-        return tf.constant(USERS_A_BLOCK), ceil_div(chunk, ROW_MULTIPLE) * ROW_MULTIPLE
+    def block_sizes(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Recommender`. The chunks of candidates have equal sizes."""
+        chunk = ceil_div(candidates, ceil_div(candidates, MAX_CHUNK))
+        return tf.constant(USERS_PER_BLOCK), ceil_div(chunk, ROW_MULTIPLE) * ROW_MULTIPLE
 
-    def scorer(self, users: UserTables, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
-        """See `Recommender`; keeps the candidates' halves, `float32[M, H1]`."""
+    def block_scorer(self, users: UserTables, title_rows: tf.Tensor, sizes: SearchSizes) -> BlockScorer:
+        """See `Recommender`. Keeps the candidates' halves, `float32[M, H1]`."""
         user_half = self._user_halves(users)
-        score_users = self._score_users(self._title_half(title_rows), chunk)
+        score_users = self._score_users(self._title_half(title_rows), sizes.chunk)
         return lambda rows: score_users(user_half(rows))
 
-    def chooser(self, users: UserTables, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
-        """See `Recommender`; scores what bounds leave, where they pay."""
-        if len(self._kernels) != NARROWED_LAYERS:
-            return super().chooser(users, title_rows, shape)
-        user_half, score_users, narrow, pays = self._search(users, title_rows, shape)
+    def block_top_k(self, users: UserTables, title_rows: tf.Tensor, sizes: SearchSizes) -> BlockTopK:
+        """See `Recommender`. Scores shortlists where that pays."""
+        if len(self._kernels) != BOUNDED_LAYERS:
+            return super().block_top_k(users, title_rows, sizes)
+        user_half, score_users, search_shortlist, use_shortlist = self._search(users, title_rows, sizes)
 
-        def best_of_all(halves: tf.Tensor, seen: Seen) -> Best:
-            best = tf.math.top_k(without(seen, all_scores(score_users(halves), shape)), shape.depth)
+        def search_all(halves: tf.Tensor, seen: Seen) -> TopK:
+            best = tf.math.top_k(mask_seen(score_all(score_users(halves), sizes), seen), sizes.depth)
             return best.values, best.indices
 
-        def choose(rows: tf.Tensor, seen: Seen) -> Best:
+        def top_k(rows: tf.Tensor, seen: Seen) -> TopK:
             halves = user_half(rows)
 
-            def best_of_one(user: tf.Tensor) -> Best:
-                return best_of_all(halves[user : user + 1], seen.of_user(user))
+            def search_all_for_user(user: tf.Tensor) -> TopK:
+                return search_all(halves[user : user + 1], seen.row(user))
 
             return tf.cond(
-                pays,
-                lambda: complete(narrow(halves, seen), best_of_one),
-                lambda: best_of_all(halves, seen),
+                use_shortlist,
+                lambda: replace_unproven(search_shortlist(halves, seen), search_all_for_user),
+                lambda: search_all(halves, seen),
             )
 
-        return choose
+        return top_k
 
     @tf.function(
         input_signature=[
@@ -174,57 +176,60 @@ class DenseRecommender(Recommender):
         ]
     )
     def pairs_scored(self, user_id: tf.Tensor, candidates: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """How many candidates `recommend` scores of each user who has seen nothing: `pairs: int32[B]`.
+        """How many candidates `recommend` scores for each user who has seen nothing: `pairs: int32[B]`.
 
-        To be asked about some users: it takes as long as finding what they are recommended.
+        It takes as long as `recommend`, so ask about a sample of users.
         """
-        title_rows, shape = self.prepare(candidates, k, most_seen=tf.constant(0))
-        if len(self._kernels) != NARROWED_LAYERS:
-            return {"pairs": tf.fill(tf.shape(user_id), shape.count)}
-        user_half, _, narrow, pays = self._search(self.own_users(), title_rows, shape)
-        blocks = ceil_div(tf.size(user_id), shape.block)
-        rows = tf.reshape(self.user_rows.lookup(at_least(blocks * shape.block, user_id)), [blocks, shape.block])
-        keep = kept(shape, ROW_MULTIPLE)
+        request = Request(candidates, tf.zeros([0], tf.int32), tf.zeros([1], tf.int64), k)
+        title_rows, sizes = self.prepare(request)
+        if len(self._kernels) != BOUNDED_LAYERS:
+            return {"pairs": tf.fill(tf.shape(user_id), sizes.count)}
+        user_half, _, search_shortlist, use_shortlist = self._search(self.own_users(), title_rows, sizes)
+        blocks = ceil_div(tf.size(user_id), sizes.block)
+        rows = tf.reshape(self.user_rows.lookup(pad_to(blocks * sizes.block, user_id)), [blocks, sizes.block])
+        shortlist = shortlist_size(sizes, ROW_MULTIPLE)
 
         def of_block(rows: tf.Tensor) -> tf.Tensor:
-            return tf.where(narrow(user_half(rows), Seen.nothing(shape.block)).proven, keep, keep + shape.count)
+            proven = search_shortlist(user_half(rows), Seen.nothing(sizes.block)).proven
+            return tf.where(proven, shortlist, shortlist + sizes.count)
 
         pairs = tf.cond(
-            pays,
+            use_shortlist,
             lambda: tf.map_fn(of_block, rows, fn_output_signature=tf.int32),
-            lambda: tf.fill(tf.shape(rows), shape.count),
+            lambda: tf.fill(tf.shape(rows), sizes.count),
         )
         return {"pairs": tf.reshape(pairs, [-1])[: tf.size(user_id)]}
 
-    def _search(self, users: UserTables, title_rows: tf.Tensor, shape: Shape) -> _Search:
-        """What a call of `recommend` finds the best with."""
+    def _search(self, users: UserTables, title_rows: tf.Tensor, sizes: SearchSizes) -> _Search:
         titles_half, layers = self._title_half(title_rows), self._read_layers()
-        embeddings = tf.gather(self._title_embedding, title_rows[: shape.count])
-        reach = spread(embeddings, self._title_kernel, titles_half[: shape.count])
-        narrow = narrower(titles_half, reach, lambda hidden: _score(hidden, *layers), layers, shape, ROW_MULTIPLE)
+        embeddings = tf.gather(self._title_embedding, title_rows[: sizes.count])
+        enclosure = enclose(embeddings, self._title_kernel, titles_half[: sizes.count])
+        search_shortlist = shortlist_search(
+            titles_half, enclosure, lambda hidden: _score(hidden, *layers), layers, sizes, ROW_MULTIPLE
+        )
         user_half = self._user_halves(users)
-        there = tf.shape(users[0])[0]
+        user_count = tf.shape(users[0])[0]
 
-        def pay() -> tf.Tensor:
-            sample = tf.range(shape.block) * tf.maximum(1, there // shape.block) % there
-            proven = narrow(user_half(sample), Seen.nothing(shape.block)).proven
-            return tf.reduce_mean(tf.cast(proven, tf.float32)) >= PAYS_FROM
+        def proves_enough() -> tf.Tensor:
+            sample = tf.range(sizes.block) * tf.maximum(1, user_count // sizes.block) % user_count
+            proven = search_shortlist(user_half(sample), Seen.nothing(sizes.block)).proven
+            return tf.reduce_mean(tf.cast(proven, tf.float32)) >= MIN_PROVEN_SHARE
 
-        many = tf.logical_and(shape.depth > 0, LEAST_TO_KEPT * kept(shape, ROW_MULTIPLE) <= shape.count)
-        pays = tf.cond(many, pay, lambda: False)
-        return _Search(user_half, self._score_users(titles_half, shape.chunk), narrow, pays)
+        shortlist = shortlist_size(sizes, ROW_MULTIPLE)
+        enough = tf.logical_and(sizes.depth > 0, MIN_CANDIDATES_PER_SHORTLISTED * shortlist <= sizes.count)
+        use_shortlist = tf.cond(enough, proves_enough, lambda: False)
+        return _Search(user_half, self._score_users(titles_half, sizes.chunk), search_shortlist, use_shortlist)
 
     def _user_halves(self, users: UserTables) -> UserHalf:
         embedding, kernel, bias = users[0], self._user_kernel.read_value(), self._first_bias.read_value()
 
         def user_half(rows: tf.Tensor) -> tf.Tensor:
-            at_least_two = at_least(2, rows, filler=0)
+            at_least_two = pad_to(2, rows, filler=0)
             return _dense(tf.gather(embedding, at_least_two), kernel, bias)[: tf.size(rows)]
 
         return user_half
 
     def _score_users(self, titles_half: tf.Tensor, chunk: tf.Tensor) -> Callable[[tf.Tensor], ChunkScorer]:
-        """Halves of users, `float32[B, H1]` -> their `ChunkScorer`."""
         layers = self._read_layers()
 
         def score_users(halves: tf.Tensor) -> ChunkScorer:
@@ -233,11 +238,11 @@ class DenseRecommender(Recommender):
         return score_users
 
     def _title_half(self, title_rows: tf.Tensor) -> tf.Tensor:
-        """`int32[M]` -> `float32[M, H1]`, M at least 2."""
+        """`int32[M]` -> `float32[M, H1]`; M is at least 2."""
         return tf.matmul(tf.gather(self._title_embedding, title_rows), self._title_kernel)
 
     def _read_layers(self) -> list[tf.Tensor]:
-        """Kernel and bias of each layer after the first product."""
+        """Kernel and bias of each layer after the first."""
         layers = zip(self._kernels, self._biases, strict=True)
         return [variable.read_value() for layer in layers for variable in layer]
 
@@ -248,7 +253,7 @@ def _dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 @tf.function(jit_compile=True)
 def _score(hidden: tf.Tensor, *layers: tf.Tensor) -> tf.Tensor:
-    """`float32[P, H1]`, the first layer before its activation -> `float32[P]`, P a multiple of `ROW_MULTIPLE`."""
+    """`float32[P, H1]`, the first layer before its activation -> `float32[P]`. P is a multiple of `ROW_MULTIPLE`."""
     for kernel, bias in zip(layers[::2], layers[1::2], strict=True):
         hidden = _dense(tf.nn.relu(hidden), kernel, bias)
     return tf.squeeze(hidden, axis=1)
@@ -256,5 +261,5 @@ def _score(hidden: tf.Tensor, *layers: tf.Tensor) -> tf.Tensor:
 
 @tf.function(jit_compile=True)
 def _score_users(user_half: tf.Tensor, titles_half: tf.Tensor, *layers: tf.Tensor) -> tf.Tensor:
-    """`float32[B, H1]` and `float32[M, H1]` -> `float32[B, M]`, M a multiple of `ROW_MULTIPLE`."""
+    """`float32[B, H1]` and `float32[M, H1]` -> `float32[B, M]`. M is a multiple of `ROW_MULTIPLE`."""
     return tf.map_fn(lambda half: _score(half + titles_half, *layers), user_half, fn_output_signature=tf.float32)

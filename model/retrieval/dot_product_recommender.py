@@ -1,4 +1,4 @@
-"""The exported form of models whose scores and ratings are products of a user's vector and a title's."""
+"""The exported form of models whose scores and ratings are dot products of a user's vector and a title's."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from model.retrieval.blocks import BlockChooser, BlockRater, Seen, Shape, UserTables, ceil_div
-from model.retrieval.dot_product_top_k import best, halve
-from model.retrieval.exact_dot_products import add_products, exact_scores, in_steps, widen
-from model.retrieval.signatures import Recommender, constant
+from model.retrieval.approximate_scores import prepare_candidates
+from model.retrieval.blocks import BlockRater, BlockTopK, SearchSizes, Seen, TopK, ceil_div
+from model.retrieval.dot_product_top_k import dot_product_top_k
+from model.retrieval.exact_dot_products import exact_scores, in_batches, pad_to_lanes, sum_products
+from model.retrieval.signatures import Recommender
+from model.retrieval.tables import UserTables, constant
 
-CANDIDATES_A_STEP = 24_576
-"""Candidates scored at once, at most."""
+MAX_CHUNK = 24_576
+"""Candidates that are scored at once, at most."""
 CHUNK_MULTIPLE = 128
-"""Their number is a multiple, so that shapes, each of which is compiled, are few."""
-SCORES_A_STEP = 3 << 20
-"""Scores of one block of users at once."""
-USERS_A_STEP = (32, 64, 128, 256, 512, 1_024)
-"""Users that a block may have."""
+"""Chunks are a multiple of this, so that few shapes need to be compiled."""
+MAX_SCORES = 3 << 20
+"""Scores of one block of users and one chunk of candidates, at most."""
+BLOCK_SIZES = (32, 64, 128, 256, 512, 1_024)
+"""The numbers of users that a block may have. Each is compiled once, so there are few."""
 
 
 @dataclass(frozen=True)
 class Factors:
-    """Two tables of vectors, all float32; row 0 stands for what the vocabulary does not hold.
+    """User factors and title factors, all float32; row 0 is for words outside the vocabulary.
 
-    The value of a pair is `user_vectors[u] . title_vectors[t] + title_bias[t]`. What depends on the user alone, which
-    orders nothing, is a component of the vectors.
+    The value of a pair is `user_vectors[u] . title_vectors[t] + title_bias[t]`. A user's bias, which changes no order,
+    is a component of the vectors.
     """
 
     user_vectors: np.ndarray
@@ -41,18 +43,18 @@ class Factors:
 
 @dataclass(frozen=True)
 class DotWeights:
-    """The arrays of a ranker by products of vectors."""
+    """The arrays of a ranker by dot products."""
 
     user_ids: Sequence[str]
     movie_titles: Sequence[str]
     relevance: Factors
-    """What scores are made of."""
+    """Scores are values of these factors."""
     rating: Factors
-    """What predicted ratings are made of; the same as `relevance` where titles are ranked by them."""
+    """Predicted ratings are values of these; the same object as `relevance` if titles are ranked by rating."""
     rating_range: tuple[float, float]
-    """Predicted ratings outside are brought to its ends, unless titles are ranked by them."""
+    """Predicted ratings are clipped to this range, unless titles are ranked by rating."""
     known: np.ndarray
-    """`bool[users + 1]`: whether the row was trained on any interaction."""
+    """`bool[users + 1]`: whether the training data had interactions of the user."""
 
     @property
     def ranks_by_rating(self) -> bool:
@@ -61,7 +63,7 @@ class DotWeights:
 
     @property
     def user_tables(self) -> Sequence[np.ndarray]:
-        """See `model.retrieval.weights.Weights`; the last component, 1, is for the titles' bias."""
+        """See `model.retrieval.weights.Weights`. The last component is 1, for the titles' bias."""
         factors = [self.relevance] if self.ranks_by_rating else [self.relevance, self.rating]
         return [
             np.column_stack([table.user_vectors, np.ones(len(table.user_vectors), np.float32)]) for table in factors
@@ -80,45 +82,46 @@ class DotWeights:
         )
 
     def arrays(self) -> Iterator[np.ndarray]:
-        """All that the model computes with, always in the same order."""
+        """See `model.retrieval.weights.Weights`."""
         for factors in (self.relevance, self.rating):
             yield from (factors.user_vectors, factors.title_vectors, factors.title_bias)
         yield from (np.array(self.rating_range, np.float32), self.known)
 
 
 class DotRecommender(Recommender):
-    """Scores are products of vectors: some sixty times cheaper a pair than the dense layers of the article.
+    """Scores are dot products, which cost about a sixtieth of the article's dense layers for each pair.
 
-    Where titles are ranked by ratings, the scores of `recommend` are the ratings of `serving_default` to the bit.
+    If titles are ranked by rating, the scores of `recommend` are the ratings of `serving_default`, to the bit.
     """
 
     def __init__(self, weights: DotWeights) -> None:
         super().__init__(weights.user_ids, weights.movie_titles, weights.known, weights.user_tables)
         self._titles = _titles("relevance", weights.relevance)
-        self._rated_titles = self._titles if weights.ranks_by_rating else _titles("rating", weights.rating, wide=True)
-        # Brought to a range, the best titles would tie.
+        self._rated_titles = self._titles if weights.ranks_by_rating else _titles("rating", weights.rating, padded=True)
+        # Clipped to a range, the best titles would tie.
         self._rating_range = (-np.inf, np.inf) if weights.ranks_by_rating else weights.rating_range
 
     def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
         """See `Recommender`."""
 
         def rate_pairs(user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
-            vectors = widen(tf.gather(users[-1], user_rows)), widen(tf.gather(self._rated_titles, title_rows))
-            return self._in_range(add_products(vectors[0] * vectors[1]))
+            user = pad_to_lanes(tf.gather(users[-1], user_rows))
+            title = pad_to_lanes(tf.gather(self._rated_titles, title_rows))
+            return self._in_range(sum_products(user * title))
 
-        return in_steps(rate_pairs, user_rows, title_rows)
+        return in_batches(rate_pairs, user_rows, title_rows)
 
-    def rater(self, users: UserTables, title_rows: tf.Tensor) -> BlockRater | None:
+    def block_rater(self, users: UserTables, title_rows: tf.Tensor) -> BlockRater | None:
         """See `Recommender`."""
         if self._rated_titles is self._titles:
             return None
         titles = self._rated_titles.read_value()
 
-        def rate(rows: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-            block, depth = tf.unstack(tf.shape(positions))
-            vectors = widen(tf.gather(users[-1], rows))
-            places = tf.repeat(tf.range(block), depth)
-            ratings = exact_scores(vectors, places, titles, tf.gather(title_rows, tf.reshape(positions, [-1])))
+        def rate(rows: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+            block, depth = tf.unstack(tf.shape(index))
+            vectors = pad_to_lanes(tf.gather(users[-1], rows))
+            user = tf.repeat(tf.range(block), depth)
+            ratings = exact_scores(vectors, user, titles, tf.gather(title_rows, tf.reshape(index, [-1])))
             return tf.reshape(self._in_range(ratings), [block, depth])
 
         return rate
@@ -126,31 +129,30 @@ class DotRecommender(Recommender):
     def _in_range(self, ratings: tf.Tensor) -> tf.Tensor:
         return tf.clip_by_value(ratings, *self._rating_range)
 
-    def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `Recommender`: all candidates at once or equal chunks of them."""
-        chunk = ceil_div(candidates, ceil_div(candidates, CANDIDATES_A_STEP))
+    def block_sizes(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Recommender`. All candidates are one chunk, or chunks of equal sizes."""
+        chunk = ceil_div(candidates, ceil_div(candidates, MAX_CHUNK))
         chunk = ceil_div(chunk, CHUNK_MULTIPLE) * CHUNK_MULTIPLE
-        # A power of two, as each shape is compiled once.
-        sizes = tf.constant(USERS_A_STEP)
-        return tf.reduce_max(tf.where(sizes * chunk <= SCORES_A_STEP, sizes, USERS_A_STEP[0])), chunk
+        blocks = tf.constant(BLOCK_SIZES)
+        return tf.reduce_max(tf.where(blocks * chunk <= MAX_SCORES, blocks, BLOCK_SIZES[0])), chunk
 
-    def chooser(self, users: UserTables, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
-        """See `Recommender`; keeps the candidates' vectors, `float32[M, D + 1]`, and again in half precision."""
-        k = tf.maximum(1, shape.depth)
+    def block_top_k(self, users: UserTables, title_rows: tf.Tensor, sizes: SearchSizes) -> BlockTopK:
+        """See `Recommender`. Keeps the candidates' vectors in float32, `float32[M, D + 1]`, and in bfloat16."""
+        k = tf.maximum(1, sizes.depth)
         unknown = title_rows == 0
-        # Titles unknown to the model tie, so that only the first of them can be among anyone's best.
-        first = tf.cumsum(tf.cast(unknown, tf.int32)) <= k + shape.most_seen
-        findable = (tf.range(tf.size(title_rows)) < shape.count) & (first | ~unknown)
-        candidates = halve(tf.gather(self._titles, title_rows), findable, shape.chunk)
+        # Titles unknown to the model have equal scores, so only the first few can be among anyone's best.
+        first = tf.cumsum(tf.cast(unknown, tf.int32)) <= k + sizes.most_seen
+        included = (tf.range(tf.size(title_rows)) < sizes.count) & (first | ~unknown)
+        candidates = prepare_candidates(tf.gather(self._titles, title_rows), included, sizes.chunk)
 
-        def choose(rows: tf.Tensor, seen: Seen) -> tuple[tf.Tensor, tf.Tensor]:
-            scores, positions = best(tf.gather(users[0], rows), candidates, seen, shape.most_seen > 0, k)
-            return scores[:, : shape.depth], positions[:, : shape.depth]
+        def top_k(rows: tf.Tensor, seen: Seen) -> TopK:
+            scores, index = dot_product_top_k(tf.gather(users[0], rows), candidates, seen, sizes.most_seen > 0, k)
+            return scores[:, : sizes.depth], index[:, : sizes.depth]
 
-        return choose
+        return top_k
 
 
-def _titles(name: str, factors: Factors, wide: bool = False) -> tf.Variable:
-    """`float32[titles + 1, D + 1]`; as `widen` makes them, if `wide`."""
+def _titles(name: str, factors: Factors, padded: bool = False) -> tf.Variable:
+    """`float32[titles + 1, D + 1]`; through `pad_to_lanes` if `padded`."""
     vectors = np.column_stack([factors.title_vectors, factors.title_bias])
-    return constant(f"{name}_titles", widen(vectors).numpy() if wide else vectors)
+    return constant(f"{name}_titles", pad_to_lanes(vectors).numpy() if padded else vectors)

@@ -1,4 +1,4 @@
-"""What is exported: a `tf.Module` that rates pairs and finds each user's best candidates, whatever its scores are."""
+"""The exported model: a `tf.Module` that rates pairs and recommends candidates, however it scores them."""
 
 from __future__ import annotations
 
@@ -22,40 +22,34 @@ from model.contract import (
     USER_RATING,
     USER_VECTOR,
 )
+from model.retrieval.block_search import REQUEST_SPECS, Request, check_request, most_seen, search_blocks
 from model.retrieval.blocks import (
-    BlockChooser,
     BlockRater,
     BlockScorer,
+    BlockTopK,
+    SearchSizes,
     Seen,
-    Shape,
-    UserTables,
-    all_scores,
-    at_least,
+    TopK,
     ceil_div,
-    without,
+    mask_seen,
+    pad_to,
+    score_all,
 )
-
-STEPS_IN_FLIGHT = 8
-"""Blocks of users that may be worked on at once. With one thread an operation and one operation a core, whole blocks
-run side by side, which splits better over cores than the threads inside one small matrix product do."""
-
-_REQUEST = (
-    tf.TensorSpec([None], tf.string, "candidates"),
-    tf.TensorSpec([None], tf.int32, "seen_values"),
-    tf.TensorSpec([None], tf.int64, "seen_row_splits"),
-    tf.TensorSpec([], tf.int32, "k"),
-)
-"""What users are asked about."""
+from model.retrieval.tables import UserTables, constant, vocabulary_table
 
 
 class Recommender(tf.Module):
-    """An exported model: needs TensorFlow alone, holds its vocabularies, runs no Python.
+    """An exported model. It needs TensorFlow alone, holds its vocabularies, and runs no Python.
+
+    Subclasses say how to score: `rate`, `block_sizes`, and `block_scorer` or `block_top_k`. The functions that these
+    return are made once for each call of a signature. They read tables and variables when they are made, because
+    TensorFlow would run blocks one after the other if variables were read inside the loop over blocks.
 
     Args:
-      user_ids: the vocabulary of users; user i has row i + 1, and row 0 is for every other.
-      movie_titles: likewise.
-      known: `bool[users + 1]`, whether the row was trained on any interaction.
-      user_tables: what becomes `UserTables`, `float32[users + 1, ..]` each.
+      user_ids: the vocabulary of users. User i has row i + 1; unknown users have row 0.
+      movie_titles: the vocabulary of titles, with the same rows.
+      known: `bool[users + 1]`, whether the training data had interactions of the user.
+      user_tables: the model's own `UserTables`, `float32[users + 1, ..]` each.
     """
 
     def __init__(
@@ -66,78 +60,78 @@ class Recommender(tf.Module):
         user_tables: Sequence[np.ndarray],
     ) -> None:
         super().__init__()
-        self.user_rows = vocabulary(user_ids)
-        self.title_rows = vocabulary(movie_titles)
+        self.user_rows = vocabulary_table(user_ids)
+        self.title_rows = vocabulary_table(movie_titles)
         self._known = constant("known", known)
         self._user_tables = [constant(f"user_table_{number}", table) for number, table in enumerate(user_tables, 1)]
-        # One function that all signatures call, as each that has its own graph takes a share of the time of loading.
+        # All signatures call this one function, because each further copy of its graph would take time to load.
         tables = [tf.TensorSpec([None, *table.shape[1:]], tf.float32) for table in user_tables]
         self._recommend = tf.function(
-            self._best_of_users, input_signature=[tables, tf.TensorSpec([None], tf.int32), *_REQUEST]
+            self._recommend_rows, input_signature=[tables, tf.TensorSpec([None], tf.int32), *REQUEST_SPECS]
         )
 
     @abstractmethod
     def rate(self, users: UserTables, user_rows: tf.Tensor, title_rows: tf.Tensor) -> tf.Tensor:
-        """Two `int32[B]` -> `float32[B]`, the predicted rating of each pair; B at least 2."""
-
-    def rater(self, users: UserTables, title_rows: tf.Tensor) -> BlockRater | None:
-        """What rates candidates, in rows `int32[M]`, for a block of users; here none, as scores are ratings.
-
-        It gives the bits that `rate` would, and is made once a call, like `scorer`.
-        """
-        return None
+        """Two `int32[B]` -> `float32[B]`, the predicted rating of each pair. B is at least 2."""
 
     @abstractmethod
-    def block_shape(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """How many users, and how many of so many candidates (at least 2), are scored by one step."""
+    def block_sizes(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Users in a block and candidates in a chunk, for this number of candidates (at least 2)."""
 
-    def prepare(self, candidates: tf.Tensor, k: tf.Tensor, most_seen: tf.Tensor) -> tuple[tf.Tensor, Shape]:
-        """Rows of the candidates, `int32[M]`, padded to whole chunks, and the shape of a call for the k best."""
-        count = tf.size(candidates)
-        block, chunk = self.block_shape(tf.maximum(2, count))
-        chunks = tf.maximum(1, ceil_div(count, chunk))
-        title_rows = self.title_rows.lookup(at_least(chunk * chunks, candidates))
-        return title_rows, Shape(block, chunk, count, tf.minimum(k, count), most_seen)
+    def block_scorer(self, users: UserTables, title_rows: tf.Tensor, sizes: SearchSizes) -> BlockScorer:
+        """A function that scores blocks of users against the candidates in rows `int32[M]`.
 
-    def chooser(self, users: UserTables, title_rows: tf.Tensor, shape: Shape) -> BlockChooser:
-        """What finds the best candidates, in rows `int32[M]`, of a block of users; here by scoring all of them.
-
-        It is made once a call, like `scorer`.
-        """
-        score_block = self.scorer(users, title_rows, shape.block, shape.chunk)
-
-        def choose(rows: tf.Tensor, seen: Seen) -> tuple[tf.Tensor, tf.Tensor]:
-            scores = all_scores(score_block(rows), shape)
-            # Of equal scores top_k takes the lower position first, which is the order promised.
-            best = tf.math.top_k(without(seen, scores), shape.depth)
-            return best.values, best.indices
-
-        return choose
-
-    def scorer(self, users: UserTables, title_rows: tf.Tensor, block: tf.Tensor, chunk: tf.Tensor) -> BlockScorer:
-        """What scores users against the candidates in rows `int32[M]`; needed only where `chooser` is as it is here.
-
-        It is made once a call: what it needs of tables and variables is read here, because reading them inside the
-        loop over blocks would make TensorFlow run the blocks in turn.
+        Only the `block_top_k` of this class needs it.
         """
         raise NotImplementedError
 
+    def block_top_k(self, users: UserTables, title_rows: tf.Tensor, sizes: SearchSizes) -> BlockTopK:
+        """A function that finds the best of the candidates in rows `int32[M]` for a block of users.
+
+        Here it scores all of them.
+        """
+        score_block = self.block_scorer(users, title_rows, sizes)
+
+        def top_k(rows: tf.Tensor, seen: Seen) -> TopK:
+            scores = score_all(score_block(rows), sizes)
+            # Of equal scores, tf.math.top_k takes the lower index first, which is the promised order.
+            best = tf.math.top_k(mask_seen(scores, seen), sizes.depth)
+            return best.values, best.indices
+
+        return top_k
+
+    def block_rater(self, users: UserTables, title_rows: tf.Tensor) -> BlockRater | None:
+        """A function that rates candidates in rows `int32[M]` for a block of users, to the same bits as `rate`.
+
+        None, as here, where the scores are the ratings.
+        """
+        return None
+
+    def prepare(self, request: Request) -> tuple[tf.Tensor, SearchSizes]:
+        """The rows of the candidates, `int32[M]`, padded to whole chunks, and the sizes of the search."""
+        candidates = request.candidates
+        count = tf.size(candidates)
+        block, chunk = self.block_sizes(tf.maximum(2, count))
+        chunks = tf.maximum(1, ceil_div(count, chunk))
+        title_rows = self.title_rows.lookup(pad_to(chunk * chunks, candidates))
+        return title_rows, SearchSizes(block, chunk, count, tf.minimum(request.k, count), most_seen(request))
+
     def own_users(self) -> UserTables:
-        """The tables that the model was made with, whose rows `user_rows` has."""
+        """The tables of the model's own users, which `user_rows` gives the rows of."""
         return [table.read_value() for table in self._user_tables]
 
     def given_users(self, user_vector: tf.Tensor) -> tuple[UserTables, tf.Tensor]:
-        """`float32[B, W]`, W the width of all tables side by side -> tables, and rows of the B users in them.
+        """`float32[B, W]` -> tables of these users, and their rows, `int32[B]`; W is the width of all tables together.
 
-        Row 0 is the unknown user's, as in the model's own.
+        Row 0 is the unknown user's, as in the model's own tables.
         """
-        users = tf.range(1, 1 + tf.shape(user_vector)[0])
+        rows = tf.range(1, 1 + tf.shape(user_vector)[0])
         both = tf.concat([self.unknown_user()[USER_VECTOR], user_vector], axis=0)
-        return tf.split(both, [table.shape[1] for table in self._user_tables], axis=1), users
+        return tf.split(both, [table.shape[1] for table in self._user_tables], axis=1), rows
 
     @tf.function(input_signature=[])
     def unknown_user(self) -> dict[str, tf.Tensor]:
-        """`user_vector: float32[1, W]`, by which users that the model does not know are scored."""
+        """`user_vector: float32[1, W]`, the vector that stands for users whom the model does not know."""
         return {USER_VECTOR: tf.concat([table[:1] for table in self._user_tables], axis=1)}
 
     @tf.function(
@@ -146,14 +140,14 @@ class Recommender(tf.Module):
     def serving_default(self, user_id: tf.Tensor, movie_title: tf.Tensor) -> dict[str, tf.Tensor]:
         """Two `string[B]` -> `user_rating: float32[B]`, the predicted rating of each pair."""
         tf.debugging.assert_equal(
-            tf.size(user_id), tf.size(movie_title), "user_id and movie_title must be of one length, a pair a place"
+            tf.size(user_id), tf.size(movie_title), "user_id and movie_title must have the same length"
         )
         pairs = tf.size(user_id)
-        user_rows = self.user_rows.lookup(at_least(2, user_id))
-        title_rows = self.title_rows.lookup(at_least(2, movie_title))
+        user_rows = self.user_rows.lookup(pad_to(2, user_id))
+        title_rows = self.title_rows.lookup(pad_to(2, movie_title))
         return {USER_RATING: self.rate(self.own_users(), user_rows, title_rows)[:pairs]}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id"), *_REQUEST])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id"), *REQUEST_SPECS])
     def recommend(
         self,
         user_id: tf.Tensor,
@@ -162,30 +156,30 @@ class Recommender(tf.Module):
         seen_row_splits: tf.Tensor,
         k: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """The k best candidates of each user that the user has not seen, by score falling, then position rising.
+        """The k best candidates that each user has not seen: higher scores first, equal scores by candidate index.
 
-        Exact: equal to scoring every pair, dropping the seen and sorting. Beside what it is given and what it returns
-        it holds what the scorer keeps of the candidates, and `STEPS_IN_FLIGHT` blocks of users with a score for every
-        candidate, whatever the number of users.
+        Exact: the result equals scoring every pair, dropping the seen ones and sorting. Besides arguments and results,
+        memory holds the prepared candidates and, for each of `BLOCKS_IN_PARALLEL` blocks of users, a score for each
+        candidate, however many users there are.
 
         Args:
-          user_id: `string[B]`; a user outside the vocabulary is scored by the embedding for unknown users.
-          candidates: `string[M]`; likewise.
-          seen_values: `int32[S]`, positions in `candidates`, all in [0, M).
+          user_id: `string[B]`; unknown users are scored by the vector for unknown users.
+          candidates: `string[M]`; unknown titles are scored by the vector for unknown titles.
+          seen_values: `int32[S]`, indices into `candidates`, all in [0, M).
           seen_row_splits: `int64[B + 1]`; user b must not get `seen_values[splits[b]:splits[b + 1]]`.
           k: `int32`, at least 0.
 
         Returns:
-          `index: int32[B, k]` into `candidates` and `score: float32[B, k]`; -1 and -inf where fewer than k remain.
+          `index: int32[B, k]` into `candidates` and `score: float32[B, k]`; -1 and -inf where fewer than k are left.
 
         Raises:
           InvalidArgumentError: an argument is not as described.
         """
-        rows, request = self.user_rows.lookup(user_id), (candidates, seen_values, seen_row_splits, k)
-        best = self._recommend(self.own_users(), rows, *request)
+        rows = self.user_rows.lookup(user_id)
+        best = self._recommend(self.own_users(), rows, candidates, seen_values, seen_row_splits, k)
         return {name: best[name] for name in ("index", "score")}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id"), *_REQUEST])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "user_id"), *REQUEST_SPECS])
     def recommend_rated(
         self,
         user_id: tf.Tensor,
@@ -194,18 +188,17 @@ class Recommender(tf.Module):
         seen_row_splits: tf.Tensor,
         k: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """As `recommend`, with more about each user and each recommendation.
+        """`recommend` with two more outputs.
 
         Returns:
-          Beside what `recommend` does, `user_rating: float32[B, k]`, as `serving_default` predicts each pair, which
-          costs little for the winners alone and means nothing where the index is -1; and `known: bool[B]`, whether the
-          model was trained on interactions of the user.
+          Also `user_rating: float32[B, k]`, the rating that `serving_default` predicts for each pair, which means
+          nothing where the index is -1; and `known: bool[B]`, whether the training data had interactions of the user.
         """
-        rows, request = self.user_rows.lookup(user_id), (candidates, seen_values, seen_row_splits, k)
-        best = self._recommend(self.own_users(), rows, *request)
+        rows = self.user_rows.lookup(user_id)
+        best = self._recommend(self.own_users(), rows, candidates, seen_values, seen_row_splits, k)
         return best | {KNOWN: tf.gather(self._known, rows)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "user_vector"), *_REQUEST])
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "user_vector"), *REQUEST_SPECS])
     def recommend_vectors(
         self,
         user_vector: tf.Tensor,
@@ -214,62 +207,15 @@ class Recommender(tf.Module):
         seen_row_splits: tf.Tensor,
         k: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """As `recommend_rated`, to the bit, of users who come with their vectors, `float32[B, W]`; not `known`."""
+        """`recommend_rated`, to the same bits, for users given by their vectors, `float32[B, W]`; without `known`."""
         return self._recommend(*self.given_users(user_vector), candidates, seen_values, seen_row_splits, k)
 
-    def _best_of_users(
-        self,
-        users: UserTables,
-        user_rows: tf.Tensor,
-        candidates: tf.Tensor,
-        seen_values: tf.Tensor,
-        seen_row_splits: tf.Tensor,
-        k: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
-        """As `recommend_rated`, of users in the rows `int32[B]` of `users`; not `known`."""
-        asked, count = tf.size(user_rows), tf.size(candidates)
-        with tf.control_dependencies(
-            [
-                tf.debugging.assert_non_negative(k, "k is negative"),
-                tf.debugging.assert_equal(
-                    tf.size(seen_row_splits), asked + 1, "seen_row_splits is not one longer than user_id or user_vector"
-                ),
-                tf.debugging.assert_non_negative(seen_values, "seen_values has a position that is negative"),
-                tf.debugging.assert_less(seen_values, count, "seen_values has a position past the last candidate"),
-            ]
-        ):
-            # What follows waits for the checks: run beside them, it would fail first and say less.
-            user_rows, k = tf.identity(user_rows), tf.identity(k)
-
-        most_seen = tf.reduce_max(tf.concat([[0], seen_row_splits[1:] - seen_row_splits[:-1]], axis=0))
-        title_rows, shape = self.prepare(candidates, k, tf.cast(most_seen, tf.int32))
-        block, depth = shape.block, shape.depth
-        choose, rate = self.chooser(users, title_rows, shape), self.rater(users, title_rows)
-
-        blocks = tf.maximum(1, ceil_div(asked, block))
-        user_rows = at_least(blocks * block, user_rows, filler=0)
-        seen_row_splits = at_least(blocks * block + 1, seen_row_splits, filler=seen_row_splits[-1])
-
-        def best_of_block(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            first = number * block
-            rows, splits = user_rows[first : first + block], seen_row_splits[first : first + block + 1]
-            score, index = choose(rows, Seen(seen_values[splits[0] : splits[-1]], splits - splits[0]))
-            index = tf.where(score == -np.inf, -1, index)
-            rating = rate(rows, tf.maximum(index, 0)) if rate else score
-            return score, index, rating
-
-        best = tf.map_fn(
-            best_of_block,
-            tf.range(blocks),
-            fn_output_signature=(tf.float32, tf.int32, tf.float32),
-            parallel_iterations=STEPS_IN_FLIGHT,
-        )
-        missing = [[0, 0], [0, k - depth]]
-        score, index, rating = (
-            tf.pad(tf.reshape(values, [blocks * block, depth])[:asked], missing, constant_values=nothing)
-            for values, nothing in zip(best, (-np.inf, -1, -np.inf), strict=True)
-        )
-        return {"index": index, "score": score, USER_RATING: rating}
+    def _recommend_rows(self, users: UserTables, user_rows: tf.Tensor, *request: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`recommend_rated`, without `known`, for users in rows `int32[B]` of `users`."""
+        user_rows, checked = check_request(user_rows, Request(*request))
+        title_rows, sizes = self.prepare(checked)
+        top_k, rate = self.block_top_k(users, title_rows, sizes), self.block_rater(users, title_rows)
+        return search_blocks(user_rows, checked, sizes, top_k, rate)
 
     def predict(self, user_id: np.ndarray, movie_title: np.ndarray) -> np.ndarray:
         """The predicted ratings, `float32[B]`, of B user ids and B titles."""
@@ -277,7 +223,7 @@ class Recommender(tf.Module):
         return self.serving_default(**pairs)[USER_RATING].numpy()
 
     def signature_functions(self) -> dict[str, Any]:
-        """The `tf.function` behind each signature, by its name."""
+        """The `tf.function` of each signature, by its name."""
         return {
             SERVING_SIGNATURE: self.serving_default,
             RECOMMEND_SIGNATURE: self.recommend,
@@ -289,20 +235,3 @@ class Recommender(tf.Module):
     def save(self, folder: Path) -> None:
         """Write the SavedModel with its signatures to `folder`."""
         tf.saved_model.save(self, str(folder), self.signature_functions())
-
-
-def vocabulary(words: Sequence[str]) -> tf.lookup.StaticHashTable:
-    """From a word to its row, 1 for the first and 0 for any other.
-
-    Keys are tensors in the graph rather than lines of an asset file: a title may hold a line break.
-    """
-    # TensorFlow takes no empty table: one word that has the row of all others says the same.
-    first, keys = (1, list(words)) if len(words) else (0, [""])
-    rows = tf.range(first, first + len(keys), dtype=tf.int32)
-    initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(keys, tf.string), rows)
-    return tf.lookup.StaticHashTable(initializer, default_value=0)
-
-
-def constant(name: str, values: np.ndarray) -> tf.Variable:
-    """A variable that nothing changes; unlike a constant of the graph it may be of any size."""
-    return tf.Variable(values, trainable=False, name=name)

@@ -1,4 +1,4 @@
-"""What every kind of ranker is made of, once it is fitted."""
+"""The arrays that a fitted model is exported from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Weights(Protocol):
-    """What a recommender is made of."""
+    """The vocabularies and arrays of a fitted model. Row 0 of a table is for unknown words, row i + 1 for word i."""
 
     @property
     def user_ids(self) -> Sequence[str]:
@@ -21,14 +21,14 @@ class Weights(Protocol):
 
     @property
     def known(self) -> np.ndarray:
-        """`bool[users + 1]`: whether the row was trained on any interaction."""
+        """`bool[users + 1]`: whether the training data had interactions of the user."""
 
     @property
     def user_tables(self) -> Sequence[np.ndarray]:
-        """All that the model knows of users: `float32[users + 1, ..]` each, as a `UserTables` of the recommender."""
+        """Everything the model knows about users: `float32[users + 1, ..]` each, in the order of `UserTables`."""
 
     def without_users(self) -> Weights:
-        """The same with nobody in the vocabulary of users; of the tables, row 0 stays."""
+        """The same weights with an empty user vocabulary; the user tables keep row 0 only."""
 
     def arrays(self) -> Iterator[np.ndarray]:
-        """All that the model computes with, always in the same order."""
+        """Every array that the model computes with, always in the same order."""

@@ -15,7 +15,7 @@ from model.tensorflow_start import import_tensorflow
 from tests.benchmarks.comparison import in_new_process
 
 if TYPE_CHECKING:
-    from model.retrieval.dense_recommender import RankerWeights
+    from model.retrieval.dense_recommender import DenseWeights
     from model.retrieval.signatures import Recommender
     from model.retrieval.weights import Weights
 
@@ -41,14 +41,14 @@ def folder_of(make: Callable[..., None], scratch: Path, *sizes: int) -> Path:
 def make_model(scratch: Path, user_count: int, title_count: int) -> None:
     """Write the article's basic model with random weights to `scratch/model`. Worst case: bounds prove nothing."""
     import_tensorflow()
-    from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
+    from model.retrieval.dense_recommender import DenseRecommender, DenseWeights
 
     rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> np.ndarray:
         return (rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
 
-    weights = RankerWeights(
+    weights = DenseWeights(
         user_ids=_users(user_count),
         movie_titles=titles(title_count),
         user_embedding=draw(user_count + 1, 32),
@@ -63,7 +63,7 @@ def make_model(scratch: Path, user_count: int, title_count: int) -> None:
 def make_trained(scratch: Path, user_count: int, title_count: int) -> None:
     """Write the article's basic model, trained on the sample. Its users and titles repeat up to the sizes asked for."""
     import_tensorflow()
-    from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
+    from model.retrieval.dense_recommender import DenseRecommender, DenseWeights
 
     fitted = _fit()
     titles_embedding = _in_turn(fitted.title_embedding, title_count)
@@ -72,7 +72,7 @@ def make_trained(scratch: Path, user_count: int, title_count: int) -> None:
         np.random.default_rng(0).normal(size=titles_embedding.shape) * NOISE * fitted.title_embedding[1:].std(axis=0)
     )
     titles_embedding[again] += noise[again].astype(np.float32)
-    weights = RankerWeights(
+    weights = DenseWeights(
         user_ids=_users(user_count),
         movie_titles=titles(title_count),
         user_embedding=_in_turn(fitted.user_embedding, user_count),
@@ -112,7 +112,7 @@ def make_vectors(scratch: Path, user_count: int, title_count: int, factors: int)
     np.save(scratch / "titles.npy", items[1:])
 
 
-def _fit() -> RankerWeights:
+def _fit() -> DenseWeights:
     """Train with the settings of `--model basic` on all interactions of the sample, and print nothing."""
     from model.data.sources.sample import read_sample
     from model.data.vocabulary import Vocabulary

@@ -17,7 +17,7 @@ from model.data.training_examples import learning_order, on_disk
 from model.data.vocabulary import Vocabulary
 from model.rankers.article.network import RankingModel
 from model.rankers.settings import Hyperparameters
-from model.retrieval.dense_recommender import RankerWeights
+from model.retrieval.dense_recommender import DenseWeights
 
 EVALUATION_BATCH = 4_096
 SHUFFLE_SEED_OFFSET = 1
@@ -28,7 +28,7 @@ SHUFFLE_SEED_OFFSET = 1
 class Fit:
     """The outcome of `fit`."""
 
-    weights: RankerWeights
+    weights: DenseWeights
     history: dict[str, list[float]]
     """By name of the metric, a value an epoch."""
     parameters: int
@@ -69,7 +69,7 @@ def fit(
     )
 
 
-def _weights(model: RankingModel, vocabulary: Vocabulary, train: pa.Table) -> RankerWeights:
+def _weights(model: RankingModel, vocabulary: Vocabulary, train: pa.Table) -> DenseWeights:
     """The arrays of a fitted model.
 
     The article never trains the embedding row of unknown users or titles. Here it is the mean of the trained rows,
@@ -81,7 +81,7 @@ def _weights(model: RankingModel, vocabulary: Vocabulary, train: pa.Table) -> Ra
     user_embedding[0] = user_embedding[known].mean(axis=0)
     title_embedding[0] = title_embedding[_trained_rows(vocabulary.titles, train[MOVIE_TITLE])].mean(axis=0)
     dense = model.head.get_weights()
-    return RankerWeights(
+    return DenseWeights(
         user_ids=vocabulary.users,
         movie_titles=vocabulary.titles,
         user_embedding=user_embedding,

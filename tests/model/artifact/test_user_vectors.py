@@ -1,4 +1,4 @@
-"""Users by their vectors against users by their ids, saved and loaded again; and the vectors as files."""
+"""Users given by vectors get what users given by ids get, from saved models; and the vectors as files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model.artifact.model_json import digests, sha256
 from model.artifact.user_vectors import SCHEMA, write_user_vectors
 from model.contract import VECTORS_OF
 from model.retrieval import dense_recommender
-from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
+from model.retrieval.dense_recommender import DenseRecommender, DenseWeights
 from model.retrieval.dot_product_recommender import DotRecommender, DotWeights
 from model.retrieval.signatures import Recommender
 from tests import oracle
@@ -26,7 +26,7 @@ USERS = [f"u{number}" for number in range(7)]
 TITLES = [*(f"t{number}" for number in range(11)), "unheard of"]
 
 
-def dense() -> RankerWeights:
+def dense() -> DenseWeights:
     made = oracle.random_weights(len(USERS), 11, np.random.default_rng(3))
     return replace(made, known=np.arange(len(USERS) + 1) % 3 > 0)
 
@@ -36,7 +36,7 @@ def by_rating() -> DotWeights:
     return weights(factors, factors)
 
 
-KINDS: Mapping[str, tuple[type[Recommender], RankerWeights | DotWeights]] = {
+KINDS: Mapping[str, tuple[type[Recommender], DenseWeights | DotWeights]] = {
     "basic": (DenseRecommender, dense()),
     "rating": (DotRecommender, by_rating()),
     "relevance": (DotRecommender, weights(random_factors(5), random_factors(6))),
@@ -48,16 +48,21 @@ def loaded(model: Recommender, folder: Path) -> Mapping:
     return {"model": (module := tf.saved_model.load(str(folder))), **module.signatures}
 
 
-@pytest.fixture(scope="module", params=[*KINDS, "basic, narrowed"])
+@pytest.fixture(scope="module", params=[*KINDS, "basic, shortlisted"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple:
-    """A model, the same without its users, and their vectors."""
+    """A model, the same model without its users, and their vectors."""
     kind, made = KINDS[request.param.partition(",")[0]]
     folder = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
-        if "narrowed" in request.param:
-            for name, value in {"USERS_A_BLOCK": 2, "ROWS_A_STEP": 8, "ROW_MULTIPLE": 4, "LEAST_TO_KEPT": 1}.items():
+        if "shortlisted" in request.param:
+            for name, value in {
+                "USERS_PER_BLOCK": 2,
+                "MAX_CHUNK": 8,
+                "ROW_MULTIPLE": 4,
+                "MIN_CANDIDATES_PER_SHORTLISTED": 1,
+            }.items():
                 patch.setattr(dense_recommender, name, value)
-            patch.setattr(dense_recommender, "PAYS_FROM", 0.0)
+            patch.setattr(dense_recommender, "MIN_PROVEN_SHARE", 0.0)
         inside, apart = loaded(kind(made), folder / "in"), loaded(kind(made.without_users()), folder / "apart")
     write_user_vectors(made, "v", folder)
     [path] = (folder / "user_vectors").iterdir()
@@ -67,7 +72,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def ask(model: Mapping, users: list[str], vectors: Mapping | None, k: int) -> list[np.ndarray]:
-    """Indices, scores and ratings; by vectors where there are some."""
+    """Indices, scores and ratings; asked by vectors where there are any."""
     seen = [list(range(number % 4)) for number in range(len(users))]
     candidates = tf.constant(TITLES)
     if vectors is None:
@@ -87,7 +92,7 @@ def ask(model: Mapping, users: list[str], vectors: Mapping | None, k: int) -> li
 
 
 def known(model: Mapping) -> np.ndarray:
-    """Which of `USERS` it was trained on."""
+    """For each of `USERS`, whether the model knows the user."""
     nothing = {"seen_values": tf.zeros([0], tf.int32), "seen_row_splits": tf.zeros([len(USERS) + 1], tf.int64)}
     asked = {"user_id": tf.constant(USERS), "candidates": tf.constant(TITLES), "k": tf.constant(1)}
     return model["recommend_rated"](**asked, **nothing)["known"].numpy()
@@ -110,7 +115,7 @@ def test_users_by_their_vectors_get_the_same_bits(pair: tuple, users: list[str],
             assert (found[0] == expected[0]).all()
 
 
-def test_a_model_without_its_users_takes_all_for_unknown(pair: tuple) -> None:
+def test_a_model_without_its_users_knows_nobody(pair: tuple) -> None:
     inside, apart, _ = pair
     assert not known(apart).any()
     assert known(inside).any()

@@ -1,4 +1,4 @@
-"""No score exceeds its bound, whatever the weights; and finding the best by bounds changes no bit of them."""
+"""No score exceeds its bound, whatever the weights; and a search by bounds changes no bit of the results."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.retrieval import dense_recommender, dense_top_k
-from model.retrieval.blocks import Seen, Shape
-from model.retrieval.dense_bounds import spread, upper_bound
-from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
+from model.retrieval.blocks import SearchSizes, Seen
+from model.retrieval.dense_bounds import enclose, upper_bound
+from model.retrieval.dense_recommender import DenseRecommender, DenseWeights
 from model.retrieval.signatures import Recommender
 from tests import oracle
 
 USERS, TITLES, K = 40, 1_500, 20
 
 
-def trained_like(titles: int = TITLES) -> RankerWeights:
-    """The article's sizes, as Keras starts them and a few epochs leave them: what raises the rating of all pairs has
-    grown, so that most units of the second layer have one sign.
+def trained_like(titles: int = TITLES) -> DenseWeights:
+    """The article's sizes, with weights as Keras draws them and a few epochs of training change them.
+
+    Training has strengthened what raises all ratings, so most units of the second layer have the same sign for all
+    pairs.
     """
     rng = np.random.default_rng(0)
 
@@ -33,7 +35,7 @@ def trained_like(titles: int = TITLES) -> RankerWeights:
     first, second, last = glorot(64, 256), glorot(256, 64), glorot(64, 1)
     bias = rng.normal(0, 0.06, 256).astype(np.float32)
     second += np.float32(0.04) * np.outer(bias > 0, np.sign(last)).astype(np.float32)
-    return RankerWeights(
+    return DenseWeights(
         user_ids=[f"u{i}" for i in range(USERS)],
         movie_titles=[f"t{i}" for i in range(titles)],
         user_embedding=rng.uniform(-0.05, 0.05, (USERS + 1, 32)).astype(np.float32),
@@ -46,7 +48,7 @@ def trained_like(titles: int = TITLES) -> RankerWeights:
 
 @st.composite
 def networks(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
-    """Halves of users, embeddings of titles, and layers: of any scale, with ties, zeros, outliers and long sums."""
+    """Halves of users, embeddings of titles, and layers: of every scale, with ties, zeros, outliers and long sums."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale = st.sampled_from([0.0, 1e-20, 1e-3, 0.1, 1.0, 1e3, 1e8])
     first, second, dimension = draw(st.sampled_from([(4, 3, 1), (16, 8, 4), (256, 64, 32)]))
@@ -66,10 +68,10 @@ def networks(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
 
 
 def bounds_and_scores(users_half, embeddings, first_kernel, *layers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`[B, M]` thrice: bounds, scores in float32, and scores in float64 of the same first layer."""
+    """Bounds, scores in float32, and scores in float64 from the same first layer: `[B, M]` each."""
     titles_half = tf.matmul(embeddings, first_kernel)
-    reach = spread(tf.constant(embeddings), tf.constant(first_kernel), titles_half)
-    slopes, constants = upper_bound(tf.constant(users_half), reach, *map(tf.constant, layers))
+    enclosure = enclose(tf.constant(embeddings), tf.constant(first_kernel), titles_half)
+    slopes, constants = upper_bound(tf.constant(users_half), enclosure, *map(tf.constant, layers))
     bounds = dense_top_k._bounds(users_half, slopes, constants, titles_half)
     scores = dense_recommender._score_users(users_half, titles_half, *layers)
     kernel, bias, last_kernel, last_bias = (layer.astype(np.float64) for layer in layers)
@@ -83,7 +85,7 @@ def bounds_and_scores(users_half, embeddings, first_kernel, *layers) -> tuple[np
 def test_no_score_exceeds_its_bound(network: tuple[np.ndarray, ...]) -> None:
     bounds, scores, exact = bounds_and_scores(*network)
     assert bounds.shape == scores.shape == exact.shape == (5, 64)
-    # A bound that is not a number, as after an overflow, proves nothing.
+    # A bound that is NaN, as after an overflow, proves nothing.
     assert not (scores > bounds).any()
     assert not (exact > bounds).any()
 
@@ -101,7 +103,7 @@ def test_bounds_hold_where_squares_are_too_small_for_float32() -> None:
 
 
 def scaled(seed: int, **sizes: float) -> tuple[np.ndarray, ...]:
-    """A network whose arrays have the deviations given, and its biases none."""
+    """A network whose arrays have these standard deviations, or are 0; the biases are 0."""
     rng = np.random.default_rng(seed)
     shapes = {"users": (5, 256), "titles": (64, 32), "first": (32, 256), "second": (256, 64), "last": (64, 1)}
     users, titles, first, second, last = (
@@ -137,7 +139,7 @@ def test_bounds_of_a_trained_model_are_close() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
-def test_nothing_is_proven_of_what_is_no_number(value: float) -> None:
+def test_nothing_is_proven_about_numbers_that_are_not_finite(value: float) -> None:
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(64, 4)).astype(np.float32)
     embeddings[7, 2] = value
@@ -145,61 +147,65 @@ def test_nothing_is_proven_of_what_is_no_number(value: float) -> None:
     halves = tf.matmul(embeddings, kernel)
     layers = [rng.normal(size=shape).astype(np.float32) for shape in ((16, 8), (8,), (8, 1), (1,))]
     _, constants = upper_bound(
-        tf.zeros([2, 16]), spread(tf.constant(embeddings), tf.constant(kernel), halves), *map(tf.constant, layers)
+        tf.zeros([2, 16]), enclose(tf.constant(embeddings), tf.constant(kernel), halves), *map(tf.constant, layers)
     )
     assert not np.isfinite(constants).any()
     assert not (constants.numpy() == -np.inf).any()
 
 
-def test_at_the_cut_an_equal_score_proves_nothing_and_equals_come_in_order_of_position() -> None:
+def test_a_score_equal_to_the_highest_bound_left_out_proves_nothing_and_ties_are_sorted_by_index() -> None:
     rng = np.random.default_rng(5)
-    count, keep, depth = 64, 8, 3
+    count, size, depth = 64, 8, 3
     users_half, embeddings, kernel, *layers = (
         tf.constant(rng.normal(size=shape), tf.float32)
         for shape in ((2, 16), (count, 4), (4, 16), (16, 8), (8,), (8, 1), (1,))
     )
     titles_half = tf.matmul(embeddings, kernel)
-    reach = spread(embeddings, kernel, titles_half)
-    bounds = dense_top_k._bounds(users_half, *upper_bound(users_half, reach, *layers), titles_half).numpy()
+    enclosure = enclose(embeddings, kernel, titles_half)
+    bounds = dense_top_k._bounds(users_half, *upper_bound(users_half, enclosure, *layers), titles_half).numpy()
     order = np.argsort(-bounds, axis=1, kind="stable")
-    shape = Shape(*map(tf.constant, (2, count, count, depth, 0)))
+    sizes = SearchSizes(*map(tf.constant, (2, count, count, depth, 0)))
 
-    def found(score: np.ndarray) -> dense_top_k.Narrowed:
-        """With every candidate of a user scored so."""
-        scores = tf.repeat(tf.constant(score, tf.float32), keep)
-        narrow = dense_top_k.narrower(titles_half, reach, lambda hidden: scores, layers, shape, multiple=keep)
-        return narrow(users_half, Seen.nothing(2))
+    def found(score: np.ndarray) -> dense_top_k.ShortlistTopK:
+        """The result if every candidate of a user has this score."""
+        scores = tf.repeat(tf.constant(score, tf.float32), size)
+        search = dense_top_k.shortlist_search(
+            titles_half, enclosure, lambda hidden: scores, layers, sizes, multiple=size
+        )
+        return search(users_half, Seen.nothing(2))
 
-    cut = bounds[[0, 1], order[:, keep]]
+    cut = bounds[[0, 1], order[:, size]]
     assert found(cut).proven.numpy().tolist() == [False, False]
     above = found(np.nextafter(cut, np.float32(np.inf)))
     assert above.proven.numpy().tolist() == [True, True]
-    assert above.index.numpy().tolist() == np.sort(order[:, :keep], axis=1)[:, :depth].tolist()
+    assert above.index.numpy().tolist() == np.sort(order[:, :size], axis=1)[:, :depth].tolist()
 
 
 class AllScored(DenseRecommender):
-    """Without bounds."""
+    """Scores everything, without bounds."""
 
-    chooser = Recommender.chooser
+    block_top_k = Recommender.block_top_k
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Recommender, Recommender]]:
-    """Of each kind of weights the model that narrows and one that does not, saved and loaded again."""
+    """For each kind of weights, a model that uses shortlists and one that does not, saved and loaded again."""
     weights = trained_like()
     rng = np.random.default_rng(1)
-    # A hundred titles that differ, so the k-th best has equals left and right of the cut.
+    # Only a hundred different titles, so candidates equal to the k-th best are on the shortlist and off it.
     tied = replace(weights, title_embedding=weights.title_embedding[rng.integers(0, 100, TITLES + 1)])
     drawn = oracle.random_weights(USERS, TITLES, rng, hidden=(256, 64))
 
-    def pair(weights: RankerWeights) -> tuple[Recommender, Recommender]:
-        narrowed, plain = DenseRecommender(weights), AllScored(weights)
-        return reloaded(narrowed, tmp_path_factory.mktemp("model")), reloaded(plain, tmp_path_factory.mktemp("model"))
+    def pair(weights: DenseWeights) -> tuple[Recommender, Recommender]:
+        shortlisted, plain = DenseRecommender(weights), AllScored(weights)
+        return reloaded(shortlisted, tmp_path_factory.mktemp("model")), reloaded(
+            plain, tmp_path_factory.mktemp("model")
+        )
 
     made = [pair(weights), pair(tied)]
     with pytest.MonkeyPatch.context() as patch:
-        # Bounds are used although they prove nothing, so every user is scored again.
-        patch.setattr(dense_recommender, "PAYS_FROM", 0.0)
+        # Shortlists are used although they prove nothing, so every user is scored again.
+        patch.setattr(dense_recommender, "MIN_PROVEN_SHARE", 0.0)
         made.append(pair(drawn))
     return made
 
@@ -211,9 +217,9 @@ def reloaded(model: Recommender, folder: Path) -> Recommender:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 @pytest.mark.parametrize("k", [0, 1, K, 70, TITLES + 10])
-def test_narrowing_changes_no_bit(models, number: int, k: int) -> None:
-    narrowed, plain = models[number]
-    # Of the first user nearly all is seen, of the second what is best, of the others what comes.
+def test_shortlists_change_no_bit(models, number: int, k: int) -> None:
+    shortlisted, plain = models[number]
+    # The first user has seen nearly everything, the second the best candidates, the others some at random.
     rng = np.random.default_rng(2)
     users = [*(f"u{i}" for i in range(USERS)), "stranger"]
     titles = [f"t{i}" for i in range(TITLES)]
@@ -226,7 +232,7 @@ def test_narrowing_changes_no_bit(models, number: int, k: int) -> None:
         tf.constant(np.cumsum([0, *map(len, seen)]), tf.int64),
         tf.constant(k),
     )
-    found, expected = narrowed.recommend(*request), plain.recommend(*request)
+    found, expected = shortlisted.recommend(*request), plain.recommend(*request)
     assert found["index"].shape == (len(users), k)
     for name in ("index", "score"):
         np.testing.assert_array_equal(found[name], expected[name])
@@ -240,7 +246,7 @@ def test_few_pairs_of_a_trained_model_are_scored(models) -> None:
     assert np.mean(pairs) < TITLES / 8
 
 
-def test_whom_bounds_prove_nothing_of_is_scored_in_full(models) -> None:
+def test_unproven_users_are_scored_in_full(models) -> None:
     users, titles = [f"u{i}" for i in range(USERS)], [f"t{i}" for i in range(TITLES)]
     pairs = models[2][0].pairs_scored(tf.constant(users), tf.constant(titles), tf.constant(K))["pairs"]
     assert pairs.numpy().tolist() == [TITLES + 64] * USERS
@@ -253,12 +259,12 @@ def test_all_pairs_of_random_weights_are_scored_once() -> None:
     assert pairs.numpy().tolist() == [TITLES] * 50
 
 
-def test_of_few_candidates_all_are_scored(models) -> None:
+def test_all_of_a_few_candidates_are_scored(models) -> None:
     pairs = models[0][0].pairs_scored(tf.constant(["u1"]), tf.constant(["t1", "t2"]), tf.constant(1))["pairs"]
     assert pairs.numpy().tolist() == [2]
 
 
-def test_other_depths_have_no_bounds_and_still_work() -> None:
+def test_networks_of_other_depths_have_no_bounds_and_still_work() -> None:
     model = DenseRecommender(oracle.random_weights(3, 300, np.random.default_rng(4), hidden=(16, 8, 4)))
     titles = tf.constant([f"t{i}" for i in range(300)])
     assert model.pairs_scored(tf.constant(["u1"]), titles, tf.constant(5))["pairs"].numpy().tolist() == [300]

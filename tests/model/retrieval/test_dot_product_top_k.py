@@ -1,4 +1,4 @@
-"""Rankers by products of vectors against plain NumPy, saved and loaded again."""
+"""Rankers by dot products against plain NumPy, saved and loaded again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.retrieval import dot_product_recommender, dot_product_top_k, exact_dot_products
+from model.retrieval import approximate_scores, dot_product_recommender, dot_product_top_k, exact_dot_products
 from model.retrieval.dot_product_recommender import DotRecommender, DotWeights, Factors
 from tests import oracle
 
@@ -20,7 +20,7 @@ USERS, TITLES, DIMENSION = 7, 11, 5
 
 
 def random_factors(seed: int, whole: bool = False) -> Factors:
-    """`whole`: of whole numbers, so that scores tie and are exact in any order of summing."""
+    """If `whole`, of whole numbers: scores tie, and are exact in any order of summing."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int) -> np.ndarray:
@@ -77,12 +77,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
 
 @pytest.fixture(scope="module")
 def near(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
-    """The `near_ties`, likewise."""
+    """The `near_ties`, in `both_sizes`."""
     return both_sizes(near_ties(), tmp_path_factory)
 
 
 def near_ties() -> DotWeights:
-    """Ranks by ratings that half precision cannot tell apart, far from 0 and of titles of many lengths."""
+    """Ranks by ratings that bfloat16 cannot tell apart, far from 0, with title vectors of many lengths."""
     rng = np.random.default_rng(3)
     drawn = random_factors(3)
     lengths = rng.choice([0.1, 1, 30], TITLES + 1)[:, None]
@@ -92,12 +92,12 @@ def near_ties() -> DotWeights:
 
 
 def both_sizes(made: DotWeights, folders: pytest.TempPathFactory) -> list[Loaded]:
-    """A model as it is, and in blocks of two users, chunks of 128 candidates and steps of three pairs."""
+    """A model as it is, and one with blocks of two users, chunks of 128 candidates and batches of three pairs."""
     models = [Loaded(made, folders.mktemp("model"))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dot_product_recommender, "USERS_A_STEP", (2,))
-        patch.setattr(dot_product_recommender, "CANDIDATES_A_STEP", 128)
-        patch.setattr(exact_dot_products, "PAIRS_A_STEP", 3)
+        patch.setattr(dot_product_recommender, "BLOCK_SIZES", (2,))
+        patch.setattr(dot_product_recommender, "MAX_CHUNK", 128)
+        patch.setattr(exact_dot_products, "PAIRS_PER_BATCH", 3)
         models.append(Loaded(made, folders.mktemp("model")))
     return models
 
@@ -111,8 +111,8 @@ def requests(draw: st.DrawFn) -> tuple[list[str], list[str], list[list[int]], in
 
 
 def test_an_answer_is_the_same_without_xla(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scan only says what can be left out; whatever computes it, and in whatever order it sums, scores are those
-    of `exact_scores`, whose order is laid down."""
+    """The scan only says which candidates can be left out. Whatever computes it, and in whatever order it sums, the
+    scores are those of `exact_scores`, whose order is fixed."""
     users, titles = ([f"{letter}{i}" for i in range(count)] for letter, count in (("u", USERS), ("t", TITLES)))
 
     def answer() -> dict[str, np.ndarray]:
@@ -124,16 +124,16 @@ def test_an_answer_is_the_same_without_xla(monkeypatch: pytest.MonkeyPatch) -> N
     compiled = answer()
     calls = []
 
-    def approximate(vectors: tf.Tensor, halves: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def approximate(vectors: tf.Tensor, rounded: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         calls.append(mask)
         halved = tf.cast(tf.concat([vectors, vectors[:, -1:]], axis=1), tf.bfloat16)
-        scores = tf.matmul(tf.cast(halved, tf.float32), tf.cast(halves, tf.float32), transpose_b=True)
+        scores = tf.matmul(tf.cast(halved, tf.float32), tf.cast(rounded, tf.float32), transpose_b=True)
         return scores + tf.cast(mask, tf.float32)
 
-    for name in ("_measure", "_scan", "_scan_first"):
-        monkeypatch.setattr(dot_product_top_k, name, getattr(dot_product_top_k, name).python_function)
+    monkeypatch.setattr(approximate_scores, "approximate_scores", approximate)
+    for name in ("prepare_users", "scan", "scan_first"):
+        monkeypatch.setattr(dot_product_top_k, name, getattr(approximate_scores, name).python_function)
     monkeypatch.setattr(exact_dot_products, "_exact_scores", exact_dot_products._exact_scores.python_function)
-    monkeypatch.setattr(dot_product_top_k, "_approximate", approximate)
     plain = answer()
     assert calls
     assert all(np.array_equal(plain[name], compiled[name]) for name in ("index", "score"))
@@ -202,7 +202,7 @@ def test_many_candidates_equal_brute_force(request: pytest.FixtureRequest, which
     model = request.getfixturevalue(which)[number]
     users, titles, seen = many(k, 5, 700)
     index, score = model.recommend(users, titles, seen, k)
-    # Ratings where they are scores, with their very bits.
+    # Where the scores are ratings, they have the same bits.
     expected = model.ratings(users, titles) if which == "near" else values(model.weights.relevance, users, titles)
     for b, best in enumerate(oracle.best(expected, seen, k)):
         missing = k - len(best)
@@ -210,8 +210,8 @@ def test_many_candidates_equal_brute_force(request: pytest.FixtureRequest, which
         assert score[b].tolist() == expected[b, best].tolist() + [-np.inf] * missing
 
 
-def test_half_precision_cannot_tell_the_near_apart(near: list[Loaded]) -> None:
-    """Else the test above says little."""
+def test_bfloat16_cannot_tell_the_near_apart(near: list[Loaded]) -> None:
+    """Otherwise the test above would say little."""
     titles = near[0].weights.relevance.title_vectors
     assert len(np.unique(titles, axis=0)) == TITLES + 1
     assert len(np.unique(tf.cast(titles, tf.bfloat16).numpy().astype(np.float32), axis=0)) < TITLES + 1
@@ -222,14 +222,14 @@ def test_the_error_of_approximate_scores_is_within_its_bound(dimension: int, siz
     rng = np.random.default_rng(dimension)
     titles = (rng.normal(size=(256, dimension)) * rng.choice([0.01, 1, 5], (256, 1)) + size).astype(np.float32)
     users = np.column_stack([rng.normal(size=(32, dimension - 1)) * size, np.ones(32)]).astype(np.float32)
-    candidates = dot_product_top_k.halve(tf.constant(titles), tf.fill([256], True), tf.constant(128))
+    candidates = approximate_scores.prepare_candidates(tf.constant(titles), tf.fill([256], True), tf.constant(128))
     asked = tf.constant(users), candidates.centre, candidates.norms
-    bound = dot_product_top_k._measure(*asked)[2].numpy()
+    bound = approximate_scores.prepare_users(*asked)[2].numpy()
     # A compiler that left out the conversion to half precision and back would find nothing lost.
-    np.testing.assert_allclose(bound, dot_product_top_k._measure.python_function(*asked)[2], rtol=1e-5)
+    np.testing.assert_allclose(bound, approximate_scores.prepare_users.python_function(*asked)[2], rtol=1e-5)
     exact = users.astype(np.float64) @ (titles.astype(np.float64) - candidates.centre.numpy()).T
-    approximate = tf.function(dot_product_top_k._approximate, jit_compile=True)
-    found = [approximate(tf.constant(users), half, tf.zeros([1, 1])) for half in candidates.halves]
+    approximate = tf.function(approximate_scores.approximate_scores, jit_compile=True)
+    found = [approximate(tf.constant(users), half, tf.zeros([1, 1])) for half in candidates.rounded]
     error = np.abs(np.concatenate(found, axis=1) - exact).max(axis=1)
     assert (error <= bound).all()
     assert (error > bound / 100).all()
@@ -240,10 +240,10 @@ def test_an_exact_score_has_the_same_bits_compiled_or_not_alone_or_among_others(
     rng = np.random.default_rng(dimension)
     users, titles = (rng.normal(size=(9, dimension)).astype(np.float32) for _ in range(2))
     pairs = [tf.constant(rng.integers(0, 9, 50), tf.int32) for _ in range(2)]
-    wide = [exact_dot_products.widen(tf.constant(vectors)) for vectors in (users, titles)]
-    scores = exact_dot_products.exact_scores(wide[0], pairs[0], wide[1], pairs[1]).numpy()
-    plain = exact_dot_products.add_products(tf.gather(wide[0], pairs[0]) * tf.gather(wide[1], pairs[1])).numpy()
-    alone = exact_dot_products.exact_scores(wide[0], pairs[0][7:8], wide[1], pairs[1][7:8]).numpy()
+    padded = [exact_dot_products.pad_to_lanes(tf.constant(vectors)) for vectors in (users, titles)]
+    scores = exact_dot_products.exact_scores(padded[0], pairs[0], padded[1], pairs[1]).numpy()
+    plain = exact_dot_products.sum_products(tf.gather(padded[0], pairs[0]) * tf.gather(padded[1], pairs[1])).numpy()
+    alone = exact_dot_products.exact_scores(padded[0], pairs[0][7:8], padded[1], pairs[1][7:8]).numpy()
     assert scores.tolist() == plain.tolist()
     assert alone[0] == scores[7]
     np.testing.assert_allclose(scores, (users[pairs[0]] * titles[pairs[1]]).sum(axis=1), rtol=1e-3, atol=1e-4)
@@ -256,7 +256,7 @@ def test_products_are_added_lane_by_lane() -> None:
         sums += lane
     while sums.shape[1] > 1:
         sums = sums[:, : sums.shape[1] // 2] + sums[:, sums.shape[1] // 2 :]
-    assert exact_dot_products.add_products(tf.constant(products)).numpy().tolist() == sums[:, 0].tolist()
+    assert exact_dot_products.sum_products(tf.constant(products)).numpy().tolist() == sums[:, 0].tolist()
 
 
 def test_a_users_list_does_not_depend_on_who_stands_beside_it(near: list[Loaded]) -> None:

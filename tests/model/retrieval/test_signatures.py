@@ -1,4 +1,4 @@
-"""The exported model against the oracle, always after it was saved and loaded again."""
+"""The exported model against the oracle, always saved and loaded again."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 
 from model.contract import SIGNATURES, VECTOR_SIGNATURES
 from model.retrieval import dense_recommender
-from model.retrieval.dense_recommender import DenseRecommender, RankerWeights
+from model.retrieval.dense_recommender import DenseRecommender, DenseWeights
 from tests import oracle
 
 USERS, TITLES = 7, 11
 
 
 class Loaded:
-    """A model that went to disk and back, with the weights it was made of."""
+    """A model that was saved and loaded again, and its weights."""
 
-    def __init__(self, weights: RankerWeights, folder: Path) -> None:
+    def __init__(self, weights: DenseWeights, folder: Path) -> None:
         self.weights = weights
         DenseRecommender(weights).save(folder)
         self.model = tf.saved_model.load(str(folder))
@@ -51,8 +51,8 @@ class Loaded:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
-    """Random rankers: one as drawn, one in which nearly everything ties; both again in blocks of 8 pairs, and there
-    with bounds used, whether they pay or not.
+    """Random rankers: one as drawn, and one in which nearly everything ties. Both again with small blocks and chunks,
+    and once more with shortlists, whether they pay or not.
     """
     drawn = oracle.random_weights(USERS, TITLES, np.random.default_rng(0))
     coarse = replace(
@@ -64,12 +64,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
     )
     made = [Loaded(weights, tmp_path_factory.mktemp("model")) for weights in (drawn, coarse)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dense_recommender, "USERS_A_BLOCK", 2)
-        patch.setattr(dense_recommender, "ROWS_A_STEP", 8)
+        patch.setattr(dense_recommender, "USERS_PER_BLOCK", 2)
+        patch.setattr(dense_recommender, "MAX_CHUNK", 8)
         patch.setattr(dense_recommender, "ROW_MULTIPLE", 4)
         made += [Loaded(weights, tmp_path_factory.mktemp("model")) for weights in (drawn, coarse)]
-        patch.setattr(dense_recommender, "PAYS_FROM", 0.0)
-        patch.setattr(dense_recommender, "LEAST_TO_KEPT", 2)
+        patch.setattr(dense_recommender, "MIN_PROVEN_SHARE", 0.0)
+        patch.setattr(dense_recommender, "MIN_CANDIDATES_PER_SHORTLISTED", 2)
         made += [Loaded(weights, tmp_path_factory.mktemp("model")) for weights in (drawn, coarse)]
     return made
 
@@ -101,7 +101,7 @@ def test_equals_brute_force(models: list[Loaded], request, number: int) -> None:
         assert score[b].tolist() == served[b, expected].tolist() + [-np.inf] * (k - left)
 
 
-def test_titles_unknown_to_the_model_tie_in_order_of_position(models: list[Loaded]) -> None:
+def test_titles_unknown_to_the_model_tie_and_are_sorted_by_index(models: list[Loaded]) -> None:
     candidates = [f"new {i}" for i in range(5_000)]
     index, score = models[0].recommend(["u1"], candidates, [[0, 2]], 4)
     assert index.tolist() == [[1, 3, 4, 5]]
@@ -122,7 +122,7 @@ def test_a_users_scores_do_not_depend_on_the_block_it_is_in(models: list[Loaded]
     ("change", "message"),
     [
         ({"seen": [[11]]}, "past the last candidate"),
-        ({"seen": [[-1]]}, "position that is negative"),
+        ({"seen": [[-1]]}, "negative index"),
         ({"k": -1}, "k is negative"),
         ({"seen": [[], []]}, "not one longer than user_id"),
     ],
