@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import NoReturn
 
 from beam_jobs import prepare, score
@@ -92,8 +92,8 @@ def plan(argv: Sequence[str]) -> tuple[list[Stage], str | None]:
 
     stages = [
         Stage("train", TRAIN, tuple(train_flags)),
-        Stage("prepare users and candidates", "beam_jobs.prepare", tuple(prepare_flags)),
-        Stage("score every user x candidate", "beam_jobs.score", tuple(score_flags)),
+        Stage("prepare users and candidates", "beam_jobs.prepare", tuple(prepare_flags), is_pipeline=True),
+        Stage("score every user x candidate", "beam_jobs.score", tuple(score_flags), is_pipeline=True),
     ]
     if not score_args.stage_only:
         stages.append(Stage("result", "beam_jobs.summary", (f"--work_dir={args.work_dir}", f"--run_date={run_date}")))
@@ -112,11 +112,11 @@ def main(argv: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, _end)
     if on_engine:
         _head(f"start {on_engine}", started)
-    with engine(on_engine) if on_engine else nullcontext([]) as flags:
+    with ExitStack() as stack:
+        flags = stack.enter_context(engine(on_engine)) if on_engine else []
         for stage in stages:
             _head(stage.heading, started)
-            beam = stage.module in ("beam_jobs.prepare", "beam_jobs.score")
-            _run(stage.on(flags) if beam else stage)
+            _run(stage.on(flags) if stage.is_pipeline else stage)
 
 
 def _run(stage: Stage) -> None:

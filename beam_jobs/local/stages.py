@@ -27,6 +27,8 @@ class Stage:
     heading: str
     module: str
     flags: tuple[str, ...]
+    is_pipeline: bool = False
+    """Whether it runs on Beam, and so on an engine where there is one."""
 
     def on(self, engine: Sequence[str]) -> Stage:
         """The same, with the flags of an engine."""
