@@ -66,16 +66,16 @@ def main(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         everything, overrides = Path(folder, "everything.txt"), Path(folder, "overrides.txt")
         write(overrides, (f"{name}; sys_platform == 'never'\n" for name in LEFT_OUT))
-        cpu = ["setup.py", "-"], ["--overrides", overrides]
+        inputs, options = ["setup.py", "-"], ["--overrides", str(overrides)]
         present = [LOCKS / f"{part}.txt" for part in PARTS]
         write(everything, (entry for lock in present if lock.exists() for entry in entries(lock)))
         compile_lock(
-            everything, cpu[0], [*cpu[1], *(word for words in extras.values() for word in words), *upgrade], CPU
+            everything, inputs, [*options, *(word for words in extras.values() for word in words), *upgrade], CPU
         )
         written: set[str] = set()
         for part, words in extras.items():
             lock = Path(folder, f"{part}.txt")
-            compile_lock(lock, cpu[0], [*cpu[1], *words, "--constraints", everything], CPU)
+            compile_lock(lock, inputs, [*options, *words, "--constraints", everything], CPU)
             write(LOCKS / lock.name, (entry for entry in entries(lock) if entry not in written))
             written.update(entries(lock))
         # Beam has no image for Python 3.10.
