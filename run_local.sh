@@ -111,10 +111,23 @@ make_environment() {
   rm -rf "$venv.former"
   "$python" -I -m venv --without-pip "$venv" || fail "$python could not make $venv; see above"
   packages=$("$venv/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-  # Python 3.10 knows no PYTHONSAFEPATH, so this keeps `python -m` from modules in the working directory there.
-  cat >"$packages/nightrank.pth" <<END
-$top
-import os, sys; sys.version_info < (3, 11) and os.environ.get("PYTHONSAFEPATH") and os.getcwd() != "$top" and sys.path_importer_cache.update(dict.fromkeys([os.getcwd()], type("Nothing", (), {"find_spec": lambda *_: None})()))
+  printf '%s\n' "$top" 'import nightrank_safe_path' >"$packages/nightrank.pth"
+  cat >"$packages/nightrank_safe_path.py" <<'END'
+"""PYTHONSAFEPATH for Python 3.10, which does not know it: `python -m` finds no module in the working directory."""
+
+import os
+import sys
+
+
+class Nothing:
+    """What finds no module."""
+
+    def find_spec(self, *_):
+        return None
+
+
+if sys.version_info < (3, 11) and os.environ.get("PYTHONSAFEPATH") and os.getcwd() != os.path.dirname(sys.prefix):
+    sys.path_importer_cache[os.getcwd()] = Nothing()
 END
   cat >"$venv/bin/nightrank" <<'END'
 #!/bin/sh
@@ -139,8 +152,8 @@ install() {
     echo "  uv did not do it; trying pip, which takes some minutes" >&2
     "$venv/bin/python" -I -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -I -m ensurepip >/dev/null 2>&1 ||
       fail "$venv has no pip; install uv, or Python's ensurepip (on Debian: apt-get install python3-venv)"
-    "$venv/bin/python" -I -m pip install --disable-pip-version-check --root-user-action ignore --no-deps --require-hashes --progress-bar off \
-      "${files[@]}" 2>&1 | tell ||
+    "$venv/bin/python" -I -m pip install --disable-pip-version-check --root-user-action ignore --progress-bar off \
+      --no-deps --require-hashes "${files[@]}" 2>&1 | tell ||
       fail "the packages could not be installed; see above, and check the network or the package index"
   fi
   # Headers for building operations in C++: 40,000 small files.
@@ -174,9 +187,9 @@ tell() {
       *) echo "$line" >&2 ;;
     esac
     if [[ -t 2 ]]; then
-      printf '\r  downloaded %d of %d files, %d s ' "$ready" "$files" "$SECONDS" >&2
+      printf '\r  %d of %d downloads done, %d s ' "$ready" "$files" "$SECONDS" >&2
     elif ((SECONDS - last >= 10)); then
-      echo "  downloaded $ready of $files files, $SECONDS s" >&2
+      echo "  $ready of $files downloads done, $SECONDS s" >&2
       last=$SECONDS
     fi
     ((status == 0 || status > 128)) || break
