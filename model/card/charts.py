@@ -1,107 +1,121 @@
-"""Charts as inline SVG: text that a browser draws sharply at any size, and nothing to load."""
+"""Where the marks of charts lie, in percent of the drawing; templates draw them.
+
+Charts are inline SVG without a viewBox: marks are placed in percent and words are set in the page's own type size, so
+they stay readable on a telephone, which words that are scaled with the drawing do not.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
-
-WIDTH = 520
-"""Of the drawing in its own units; the page scales it."""
-COLOURS = ("#0b62b8", "#b3500b", "#4b5563", "#0f766e", "#7c3aed", "#a21caf")
-DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 4", "1 4")
+from dataclasses import dataclass
 
 Point = tuple[float, float]
 
 
-def intervals(rows: Sequence[tuple[str, float, float, float]], form: str = ".3f", mark: float | None = None) -> str:
-    """A dot with its interval for each of (label, mean, low, high), all on one scale.
+@dataclass(frozen=True)
+class Tick:
+    """A labelled place on an axis."""
 
-    The figures stand beside each label, in the format `form`. The first row stands out, unless `mark` draws an upright
-    line, as at zero for differences.
-    """
-    ends = [end for _, _, low, high in rows for end in (low, high)] + ([] if mark is None else [mark])
-    ticks = nice_ticks(min(0.0, *ends), max(ends))
-    left, right, step = 24, WIDTH - 24, 44
-    bottom = step * len(rows) + 8
-
-    def x(value: float) -> float:
-        return left + (right - left) * (value - ticks[0]) / (ticks[-1] - ticks[0])
-
-    parts = [_upright(x(tick), 4, bottom, "#e3e6ea") + _text(x(tick), bottom + 18, f"{tick:g}") for tick in ticks]
-    for number, (label, mean, low, high) in enumerate(rows):
-        first = number == 0 and mark is None
-        colour = COLOURS[0] if first else COLOURS[2]
-        y = number * step + 34
-        words = f"{mean:{form}} ({low:{form}} to {high:{form}})"
-        if mark is not None:
-            # Beside the bars alone, so that it does not run through the words.
-            parts.append(_upright(x(mark), y - 8, y + 8, "#111827"))
-        parts += [
-            f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>',
-            _dot(x(mean), y, 6, colour, f"{label}: {words}"),
-            _text(left, y - 14, label, "start", halo=True, bold=first),
-            _text(right, y - 14, words, "end", halo=True, bold=first),
-        ]
-    return _svg(bottom + 26, "".join(parts), "; ".join(f"{row[0]}: {row[1]:{form}}" for row in rows))
+    place: float
+    label: str
 
 
-def lines(
-    series: Mapping[str, Sequence[Point]],
-    x_label: str,
-    y_label: str,
-    *,
-    diagonal: bool = False,
-    dots: bool = False,
-    from_zero: bool = False,
-) -> str:
-    """A line for each of `series`, each in a colour and dash of its own, with a legend above the drawing.
+@dataclass(frozen=True)
+class Bar:
+    """A mean with its interval."""
 
-    `diagonal` adds the line on which both axes are equal; `dots` marks the points, each with its figures; `from_zero`
-    begins the upright axis at 0.
-    """
-    points = [point for line in series.values() for point in line]
-    xs, ys = [point[0] for point in points], [point[1] for point in points]
-    x_ticks = nice_ticks(min(xs), max(xs))
-    y_ticks = nice_ticks(0.0 if from_zero else min(ys), max(ys))
-    left, right, top = 58, WIDTH - 20, 14 + 22 * len(series)
-    bottom = top + 240
+    label: str
+    words: str
+    mean: float
+    low: float
+    high: float
 
-    def x(value: float) -> float:
-        return left + (right - left) * (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
 
-    def y(value: float) -> float:
-        return bottom - (bottom - top) * (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+@dataclass(frozen=True)
+class IntervalChart:
+    """Means with their intervals, one below the other on one scale. Places are percent from the left."""
 
-    parts = [_upright(x(tick), top, bottom, "#e3e6ea") + _text(x(tick), bottom + 19, f"{tick:g}") for tick in x_ticks]
-    parts += [_level(y(tick), left, right) + _text(left - 7, y(tick) + 5, f"{tick:g}", "end") for tick in y_ticks]
-    if diagonal:
-        low, high = max(x_ticks[0], y_ticks[0]), min(x_ticks[-1], y_ticks[-1])
-        ends = f'x1="{x(low):.1f}" y1="{y(low):.1f}" x2="{x(high):.1f}" y2="{y(high):.1f}"'
-        parts.append(f'<line {ends} stroke="#6b7280" stroke-dasharray="4 4"/>')
-    for number, (label, line) in enumerate(series.items()):
-        colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
-        stroke = f'stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dash}" fill="none"'
-        path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line)
-        parts += [
-            f'<polyline points="{path}" {stroke}/>',
-            f'<line x1="{left}" x2="{left + 34}" y1="{22 * number + 10}" y2="{22 * number + 10}" {stroke}/>',
-            _text(left + 42, 22 * number + 15, label, "start"),
-        ]
-        if dots:
-            parts += [_dot(x(a), y(b), 4, colour, f"{a:.3f}, {b:.3f}") for a, b in line]
-    middle = (top + bottom) / 2
-    parts += [
-        _text((left + right) / 2, bottom + 40, x_label),
-        f'<g transform="rotate(-90 14 {middle})">{_text(14, middle, y_label)}</g>',
-    ]
-    return _svg(bottom + 50, "".join(parts), f"{y_label} by {x_label}: {', '.join(series)}")
+    bars: list[Bar]
+    ticks: list[Tick]
+    zero: float | None
+    """Where a line marks 0; None without one."""
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[tuple[str, float, float, float]], form: str = ".3f", *, mark_zero: bool = False
+    ) -> IntervalChart:
+        """A chart of (label, mean, low, high), the figures in the format `form`. The scale includes 0."""
+        axis = _Axis.over([0.0, *(end for _, _, *ends in rows for end in ends)])
+        return cls(
+            bars=[
+                Bar(label, f"{mean:{form}} ({low:{form}} to {high:{form}})", *map(axis.place, (mean, low, high)))
+                for label, mean, low, high in rows
+            ],
+            ticks=axis.ticks(),
+            zero=axis.place(0) if mark_zero else None,
+        )
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points, each with its place and its figures."""
+
+    label: str
+    points: list[tuple[float, float, str]]
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """Lines over two axes. Places are percent from the left and from the top."""
+
+    lines: list[Line]
+    x_label: str
+    y_label: str
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    dots: bool
+    """Whether the points are marked."""
+    diagonal: tuple[float, float, float, float] | None
+    """x and y of both ends of the line on which the axes are equal; None without one."""
+
+    @classmethod
+    def of(
+        cls,
+        series: Mapping[str, Sequence[Point]],
+        x_label: str,
+        y_label: str,
+        *,
+        diagonal: bool = False,
+        dots: bool = False,
+        from_zero: bool = False,
+    ) -> LineChart:
+        """A line for each of `series`; `from_zero` starts the vertical axis at 0."""
+        points = [point for line in series.values() for point in line]
+        x_axis = _Axis.over([x for x, _ in points])
+        y_axis = _Axis.over([y for _, y in points] + ([0.0] if from_zero else []))
+
+        def place(x: float, y: float) -> Point:
+            return x_axis.place(x), round(100 - y_axis.place(y), 2)
+
+        low, high = max(x_axis.low, y_axis.low), min(x_axis.high, y_axis.high)
+        return cls(
+            lines=[
+                Line(label, [(*place(x, y), f"{x:.3f}, {y:.3f}") for x, y in line]) for label, line in series.items()
+            ],
+            x_label=x_label,
+            y_label=y_label,
+            x_ticks=x_axis.ticks(),
+            y_ticks=[Tick(round(100 - tick.place, 2), tick.label) for tick in y_axis.ticks()],
+            dots=dots,
+            diagonal=(*place(low, low), *place(high, high)) if diagonal and low < high else None,
+        )
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers at equal steps, about `count`, the first not above `low` and the last not below `high`.
+    """About `count` round numbers at equal steps, the first at most `low` and the last at least `high`.
 
-    Steps are 1, 2 or 5 times a power of ten. Where `high` is not above `low` the range is widened.
+    A step is 1, 2 or 5 times a power of ten. The range is widened where `high` is not above `low`.
     """
     if not high > low:
         low, high = low - 0.5, low + 0.5
@@ -112,28 +126,24 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round(number * step, 10) for number in range(first, last + 1)]
 
 
-def _svg(height: float, content: str, description: str) -> str:
-    # Without a namespace: inside HTML none is needed, and the page refers to nothing outside itself.
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(description)}" '
-        f'font-size="14" fill="#1f2937">{content}</svg>'
-    )
+@dataclass(frozen=True)
+class _Axis:
+    numbers: list[float]
 
+    @classmethod
+    def over(cls, values: Sequence[float]) -> _Axis:
+        return cls(nice_ticks(min(values), max(values)))
 
-def _text(x: float, y: float, words: str, anchor: str = "middle", *, halo: bool = False, bold: bool = False) -> str:
-    style = ' paint-order="stroke" stroke="#fff" stroke-width="6"' if halo else ""
-    weight = ' font-weight="600"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}{weight}>{escape(words)}</text>'
+    @property
+    def low(self) -> float:
+        return self.numbers[0]
 
+    @property
+    def high(self) -> float:
+        return self.numbers[-1]
 
-def _dot(x: float, y: float, radius: int, colour: str, words: str) -> str:
-    title = f"<title>{escape(words)}</title>"
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}">{title}</circle>'
+    def place(self, value: float) -> float:
+        return round(100 * (value - self.low) / (self.high - self.low), 2)
 
-
-def _upright(x: float, top: float, bottom: float, colour: str) -> str:
-    return f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" stroke="{colour}"/>'
-
-
-def _level(y: float, left: float, right: float) -> str:
-    return f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e3e6ea"/>'
+    def ticks(self) -> list[Tick]:
+        return [Tick(self.place(number), f"{number:g}") for number in self.numbers]

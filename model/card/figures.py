@@ -1,4 +1,4 @@
-"""What a model card shows beside the evaluation reports, computed and not yet drawn."""
+"""What a model card shows beside the evaluation reports: facts of the data, calibration, example users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model.evaluation.top_n import Recommend
 from model.metrics.rating import Predictor, predict_rows
 
 USERS_DRAWN = 1_000
-"""Whose recommendations the distribution of predicted ratings is taken from."""
+"""The distribution of predicted ratings is taken from the recommendations to this many users."""
 EXAMPLES = 10
 EXAMPLE_TITLES = 5
 LIST_LENGTH = 10
@@ -28,12 +28,15 @@ def card_data(
 ) -> dict[str, Any]:
     """Plain JSON for `model.card.model_card.write_card`.
 
-    `data` are facts of the rows. `calibration`: the held-out rows sorted by predicted rating and cut into ten parts of
-    equal size, each with the mean `predicted`, the mean `given` and its `rows`; empty where nothing is held out.
-    `ratings` are shares in `BINS` parts of the range of ratings, what lies outside counted in the outermost: the
-    middles of the parts, predicted ratings `held_out`, those of the ten best titles `recommended` to `users` drawn by
-    `seed`. `examples` are ten of these users, with the titles they had last in training (the newest first), the five
-    best recommended with their predicted rating, and whether the user had it in the held-out part.
+    - `data`: facts of the rows.
+    - `calibration`: the held-out rows, sorted by predicted rating and cut into ten parts of equal size. Each has the
+      mean `predicted`, the mean `given` and its `rows`. Empty where nothing is held out.
+    - `ratings`: histograms over `BINS` parts of the range of ratings, as shares; values outside the range count in the
+      outermost part. `middles` of the parts; `held_out`, predicted ratings of the held-out rows; `recommended`, those
+      of the ten best titles of `users` users, drawn by `seed`.
+    - `examples`: ten of these users, numbered, or named by id if `user_ids`. Each has the titles that the user had last
+      in training, newest first, and the five best recommended with their predicted rating and whether the user has
+      them in the held-out part (`hit`).
     """
     everything = split.everything()
     low, high = pc.min_max(everything[USER_RATING]).as_py().values()
@@ -100,7 +103,7 @@ def _examples(
     drawn = np.random.default_rng(seed).permutation(len(held_out.users))[:EXAMPLES]
     users = held_out.users.take(pa.array(drawn))
     rows = train.filter(pc.is_in(train[USER_ID], value_set=users))
-    # Of one second the last in the table is the latest, as `--split last_n` has it.
+    # Of rows of one second, the last in the table is the newest, as in a split of the last n.
     newest = np.lexsort((-np.arange(rows.num_rows), -rows[TIMESTAMP].to_numpy()))
     rows = rows.take(pa.array(newest))
     examples = []
@@ -116,7 +119,7 @@ def _examples(
                     {
                         "title": held_out.titles[int(title)].as_py(),
                         "rating": float(rating),
-                        "watched": bool(title in relevant),
+                        "hit": bool(title in relevant),
                     }
                     for title, rating in zip(titles, rated[row], strict=False)
                 ],

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.card.charts import intervals, lines, nice_ticks
+from model.card.charts import IntervalChart, LineChart, nice_ticks
 from model.card.figures import card_data
+from model.card.learning import describe
 from model.card.model_card import write_card
 from model.data.splits import Split, split_interactions
 from model.evaluation.baselines.fitting import fit_baselines, fit_rating_baselines
@@ -112,7 +113,7 @@ def words_of(page: str) -> str:
 
 def test_it_is_whole_and_refers_to_nothing_outside(page: str) -> None:
     parsed = parse(page)
-    assert parsed.tags.count("svg") == 9
+    assert parsed.tags.count("figure") == 4 + 1 + 2 + 2
     assert not {"script", "link", "img", "iframe", "b"} & set(parsed.tags)
     assert not re.search(r"https?:|url\(|@import|\bsrc=|\bhref=", page)
 
@@ -128,7 +129,7 @@ def figures(reports: dict[str, Any]) -> Iterator[str]:
         yield f"{system['popularity_bias']:+.3f}"
     for value in reports["ranking"]["differences"].values():
         yield f"{value['mean']:+.4f} ({value['low']:+.4f} to {value['high']:+.4f})"
-        yield f"{value['mean']:+.4f}, by chance from {value['low']:+.4f} to {value['high']:+.4f}"
+        yield f"{value['mean']:+.4f}, 95% CI {value['low']:.4f} to {value['high']:.4f}"
     yield from reports["ranking"]["protocol"]["words"]
     for system in reports["ratings"]["systems"].values():
         for measured in system.values():
@@ -139,7 +140,7 @@ def figures(reports: dict[str, Any]) -> Iterator[str]:
         yield f"{example['user']} (had {example['had']:,})"
         yield " ".join(example["last"])
         for place, one in enumerate(example["recommended"], 1):
-            yield f"{place}. {one['title']} ({one['rating']:.2f}){' ✓' if one['watched'] else ''}"
+            yield f"{place}. {one['title']} ({one['rating']:.2f}){' ✓' if one['hit'] else ''}"
 
 
 def test_every_figure_is_the_one_measured(page: str, reports: dict[str, Any]) -> None:
@@ -147,9 +148,9 @@ def test_every_figure_is_the_one_measured(page: str, reports: dict[str, Any]) ->
     expected = list(figures(reports))
     assert len(expected) > 100
     assert not [figure for figure in expected if figure not in words]
-    assert "training, at last 1.1251" in words
-    assert "validation, at last 1.4987" in words
-    assert "training, at last 8.7654" in words
+    assert "training, last 1.1251" in words
+    assert "validation, last 1.4987" in words
+    assert "training, last 8.7654" in words
     told = ["a board & more", "d1ge57", "77 rows", "12,345", "4711", "tensorflow 2.21.0", "not <here>", "rating-<b>&1"]
     assert not [word for word in told if word not in words]
 
@@ -172,7 +173,7 @@ def test_better_worse_and_undecided_are_told_apart(page: str, reports: dict[str,
     words = words_of((tmp_path / "card.html").read_text(encoding="utf-8"))
     assert "better than those of “most popular”" in words
     assert "WORSE than those of “by predicted rating (biases)”" in words
-    assert "those of “EASE, lambda 200” cannot be told apart" in words
+    assert "cannot tell its lists from those of “EASE, lambda 200”" in words
 
 
 def test_a_model_of_which_little_is_known(tmp_path: Path) -> None:
@@ -222,12 +223,48 @@ def test_ticks_are_round_and_reach_over_the_range(low: float, high: float) -> No
 
 
 def test_marks_lie_where_their_figures_are() -> None:
-    centres = [
-        float(x) for x in re.findall(r'cx="([\d.]+)"', intervals([("a", 0, 0, 0), ("b", 1, 1, 1), ("c", 0.5, 0, 1)]))
-    ]
-    assert centres[2] == pytest.approx((centres[0] + centres[1]) / 2, abs=0.1)
-    assert centres[0] < centres[1]
-    drawn = lines({"a": [(0, 0), (1, 1)]}, "x", "y", dots=True)
-    (left, low), (right, high) = ((float(x), float(y)) for x, y in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', drawn))
-    assert left < right
-    assert low > high
+    chart = IntervalChart.of([("a", 0, 0, 0), ("b", 1, 1, 1), ("c", 0.5, 0, 1)])
+    first, second, third = chart.bars
+    assert (first.mean, second.mean) == (0, 100)
+    assert (third.low, third.mean, third.high) == (0, 50, 100)
+    assert [(tick.place, tick.label) for tick in chart.ticks[::5]] == [(0, "0"), (100, "1")]
+    assert IntervalChart.of([("a", 0.5, -1, 1)], mark_zero=True).zero == 50
+    (line,) = LineChart.of({"a": [(0, 0), (1, 1)]}, "x", "y", diagonal=True).lines
+    assert [point[:2] for point in line.points] == [(0, 100), (100, 0)]
+
+
+def test_the_page_draws_every_mark(page: str, reports: dict[str, Any]) -> None:
+    systems, differences = reports["ranking"]["systems"], reports["ranking"]["differences"]
+    bars = 3 * len(systems) + len(differences)
+    assert len(re.findall(r'<circle cx="[\d.]+%" cy="9"', page)) == bars
+    assert len(re.findall("<polyline ", page)) == len(systems) + 1 + 1 + 2 + 3
+    assert len(re.findall(r"<circle .*<title>", page)) == len(reports["data"]["calibration"])
+
+
+@pytest.mark.parametrize(
+    "created_at", ["2026-03-01T04:05:06+00:00", "2026-03-01T04:05:06Z", "2026-03-01T05:05:06+01:00"]
+)
+def test_the_date_of_making(created_at: str, page: str, reports: dict[str, Any], tmp_path: Path) -> None:
+    write_card(tmp_path / "card.html", {**DESCRIPTION, "created_at": created_at}, **reports)
+    assert "Made on 2026-03-01 04:05 UTC." in words_of((tmp_path / "card.html").read_text(encoding="utf-8"))
+    assert "Made on" not in words_of(page)
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "told"),
+    [
+        ([2.0, 1.5, 1.25], [], "it fell from 2.0000 to 1.2500 in 3 passes. There were no validation rows."),
+        ([2.0, 2.001], [], "it hardly changed in 2 passes: 2.0000 at first, 2.0010 at last."),
+        ([1.0, 2.0], [], "it rose from 1.0000 to 2.0000 in 2 passes."),
+        ([1.0], [], "it was 1.0000 after one pass."),
+        ([3.0, 1.0, 2.0], [], "it fell from 3.0000 to 2.0000 in 3 passes; it was lowest, 1.0000, after pass 2."),
+        ([3.0, 2.0, 1.0], [3.0, 2.5, 2.8], "After pass 2 it improved on training rows alone"),
+    ],
+)
+def test_the_words_say_what_the_curves_do(training: list[float], validation: list[float], told: str) -> None:
+    assert told in describe(training, validation)
+
+
+def test_no_learning_by_heart_where_validation_goes_on_to_improve() -> None:
+    assert "by heart" not in describe([3.0, 2.0, 1.0], [3.0, 2.8, 2.5])
+    assert "by heart" not in describe([3.0, 2.0, 2.5], [3.0, 2.5, 2.8])
