@@ -86,8 +86,8 @@ def main(argv: Sequence[str]) -> None:
     trained_on = description.get("trained_on", {})
     if trained_on.get("digest") != digest(split.train):
         print(
-            f"warning: the model was trained on {trained_on.get('rows', 0):,} rows that differ from the train part of\n"
-            "this split, so it may have been trained on what is held out here"
+            f"warning: the model was trained on {trained_on.get('rows', 0):,} rows that differ from the train part\n"
+            "of this split; it may have been trained on what is held out here"
         )
     measured: dict[str, Any] = {"ratings": ratings.as_dict(), "ranking": ranking.as_dict() if ranking else None}
     if args.card:
@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> None:
 def _check(k: int, max_users: int | None, card: Path | None) -> None:
     for flag, value in (("--k", k), ("--max_users", max_users)):
         if value is not None and value < 1:
-            raise InputError(f"{flag} {value}: give a whole number from 1")
+            raise InputError(f"{flag} {value}: give a whole number of at least 1")
     if card and not card.parent.is_dir():
         raise InputError(f"--card {card}: there is no folder {card.parent}; create it or name another")
 

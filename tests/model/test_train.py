@@ -93,7 +93,7 @@ def test_vectors_may_lie_apart_from_a_model_of_the_same_version(trained: Path, d
     # What a worker reads and checks is without them.
     assert apart["files"].keys() == inside["files"].keys()
     check_files(folder, apart["files"])
-    with pytest.raises(InputError, match=r"vectors of its users lie apart.*--user_vectors inside"):
+    with pytest.raises(InputError, match=r"does not hold the vectors of its users.*--user_vectors inside"):
         evaluate.main(["--model_dir", str(folder), "--dataset", str(data)])
 
 
@@ -131,8 +131,8 @@ def test_evaluate_measures_lists_and_writes_a_card(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--k", "0"], "--k 0: give a whole number from 1"),
-        (["--max_users", "0"], "--max_users 0: give a whole number from 1"),
+        (["--k", "0"], "--k 0: give a whole number of at least 1"),
+        (["--max_users", "0"], "--max_users 0: give a whole number of at least 1"),
         (["--card", "nowhere/card.html"], "there is no folder nowhere"),
     ],
 )
@@ -145,7 +145,7 @@ def test_evaluate_says_when_the_model_has_seen_other_rows(
     trained: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate.main(["--model_dir", str(trained), "--dataset", str(data), "--split", "time"])
-    assert "720 rows that are not this split's train part" in capsys.readouterr().out
+    assert "trained on 720 rows that differ from the train part" in capsys.readouterr().out
 
 
 def test_a_failed_run_leaves_the_former_model(trained: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
