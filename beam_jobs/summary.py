@@ -1,8 +1,8 @@
 """Show on one page what was trained, what was scored, and what some users get.
 
-    python -m beam_jobs.summary --work_dir runs/local
+    nightrank summary --work_dir runs/local
 
-Reads files and nothing else: neither Beam nor TensorFlow is imported.
+This reads files and imports neither Beam nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,13 +23,20 @@ from model.contract import CARD_FILE, MODEL_FILE, MOVIE_TITLE, SEEN, USER_ID
 
 SHOWN_USERS = 3
 SHOWN_TITLES = 5
-COLUMN = 44
-WIDTH = 100
+WIDTH = 80
+LABEL = 11
+"""Columns of the label at the start of a line."""
+TITLE = 34
+"""Columns of a title: two of them and a rating fill a line."""
 
 
 def build_parser() -> FlagParser:
     """The flags of this command."""
-    parser = FlagParser(prog="python -m beam_jobs.summary", description="Show what a run on this machine produced.")
+    parser = FlagParser(
+        prog="nightrank summary",
+        description="Show what a run on this machine produced.",
+        example="nightrank summary --work_dir runs/local",
+    )
     parser.add_argument("--work_dir", type=Path, default=Path("runs/local"), help="folder of model, users and the rest")
     parser.add_argument("--run_date", help="YYYY-MM-DD; the latest by default")
     return parser
@@ -62,27 +69,27 @@ def describe_model(model: Mapping[str, Any]) -> list[str]:
         for part, values in model["metrics"].items()
     )
     verdict = model.get("blessed", {"blessed": False, "why": ["No gate has judged it."]})
+    blessed = "blessed" if verdict["blessed"] else "NOT blessed"
     return [
-        f"model      {model['model_version']}: {parameters:,} trainable parameters, seed {model['seed']}",
-        f"data       {data['dataset']}: {data['rows']:,} interactions, {model['vocabulary']['users']:,} users, "
-        f"{model['vocabulary']['titles']:,} titles",
-        f"RMSE       {errors}; {model['split']['name']} split",
-        *_lists(model.get("ranking")),
-        *textwrap.wrap(
-            f"{'gate':11}{'blessed' if verdict['blessed'] else 'NOT blessed'}: {' '.join(verdict['why'])}",
-            WIDTH,
-            subsequent_indent=" " * 11,
+        *_line("model", f"{model['model_version']}: {parameters:,} trainable parameters, seed {model['seed']}"),
+        *_line(
+            "data",
+            f"{data['dataset']}: {data['rows']:,} interactions, {model['vocabulary']['users']:,} users, "
+            f"{model['vocabulary']['titles']:,} titles",
         ),
-        f"exported   trained on {trained_on['what']}, {trained_on['rows']:,} rows",
+        *_line("RMSE", f"{errors}; {model['split']['name']} split"),
+        *_describe_ranking(model.get("ranking")),
+        *_line("gate", f"{blessed}: {' '.join(verdict['why'])}"),
+        *_line("exported", f"trained on {trained_on['what']}, {trained_on['rows']:,} rows"),
     ]
 
 
-def _lists(ranking: Mapping[str, Any] | None) -> Iterator[str]:
-    """How good the lists are, beside those of the baselines."""
-    if ranking:
-        figures = (f"{name} {system['metrics']['ndcg']['mean']:.3f}" for name, system in ranking["systems"].items())
-        lines = f"{'lists':11}NDCG@{ranking['protocol']['k']} of what users watched next: {', '.join(figures)}"
-        yield from textwrap.wrap(lines, WIDTH, subsequent_indent=" " * 11)
+def _describe_ranking(ranking: Mapping[str, Any] | None) -> list[str]:
+    """How good the model's lists are beside those of the baselines."""
+    if not ranking:
+        return []
+    figures = (f"{name} {system['metrics']['ndcg']['mean']:.3f}" for name, system in ranking["systems"].items())
+    return _line("lists", f"NDCG@{ranking['protocol']['k']} of what users watched next: {', '.join(figures)}")
 
 
 def describe_run(report: Mapping[str, Any]) -> list[str]:
@@ -91,12 +98,18 @@ def describe_run(report: Mapping[str, Any]) -> list[str]:
     rejects = {name: count for name, count in counters.items() if "_rejected_" in name and count}
     left_out = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in rejects.items()) or "none"
     return [
-        f"scored     {counters['users_scored']:,} users x {report['candidates']:,} candidates = "
-        f"{counters['pairs_scored']:,} pairs in {report['seconds']['score']:.1f} s, "
-        f"{report['pairs_per_second'] / 1e6:.2f} million a second",
-        f"published  {counters['rows_written']:,} rows, at most {report['top_n']} a user; "
-        f"{counters['users_cold']:,} users unknown to the model, {counters['users_without_rows']:,} without rows",
-        f"rejects    {left_out}",
+        *_line(
+            "scored",
+            f"{counters['users_scored']:,} users x {report['candidates']:,} candidates = "
+            f"{counters['pairs_scored']:,} pairs in {report['seconds']['score']:.1f} s, "
+            f"{report['pairs_per_second'] / 1e6:.2f} million a second",
+        ),
+        *_line(
+            "published",
+            f"{counters['rows_written']:,} rows, at most {report['top_n']} for each user; "
+            f"{counters['users_cold']:,} users unknown to the model, {counters['users_without_rows']:,} without rows",
+        ),
+        *_line("rejects", left_out),
     ]
 
 
@@ -104,13 +117,25 @@ def describe_files(work_dir: Path, partition: Path, report: Mapping[str, Any]) -
     """Where everything is."""
     size = sum(file["bytes"] for file in report["files"])
     return [
-        f"files      {partition}/ ({len(report['files'])} Parquet, {size / 1024:,.0f} KiB)",
-        f"           {work_dir / 'model'}/ (SavedModel, {MODEL_FILE}, {CARD_FILE})",
+        *_line("files", f"{partition}/ ({len(report['files'])} Parquet, {size / 1024:,.0f} KiB)"),
+        *_line("", f"{work_dir / 'model'}/ (SavedModel, {MODEL_FILE}, {CARD_FILE})"),
     ]
 
 
+def _line(label: str, text: str) -> list[str]:
+    """A labelled line, wrapped where it is too long. Paths stay whole."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=f"{label:{LABEL}}",
+        subsequent_indent=" " * LABEL,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def choose_users(users: pa.Table) -> list[dict[str, Any]]:
-    """The users with the shortest, the median and the longest history; of equals, the first by id."""
+    """The users with the shortest, the median and the longest history. Where these tie, the first by id."""
     lengths = pc.fill_null(pc.list_value_length(users[SEEN]), 0)
     order = pc.sort_indices(
         pa.table([lengths, users[USER_ID]], ["length", "user"]), [("length", "ascending"), ("user", "ascending")]
@@ -120,31 +145,31 @@ def choose_users(users: pa.Table) -> list[dict[str, Any]]:
 
 
 def show_user(user: Mapping[str, Any], recommendations: pa.Table) -> Iterator[str]:
-    """The last titles that a user saw, latest first, beside the first ones recommended and their predicted ratings."""
+    """The titles that a user saw last, latest first, beside the best recommendations and their predicted ratings."""
     rows = recommendations.filter(pc.equal(recommendations[USER_ID], user[USER_ID])).sort_by("rank").to_pylist()
     seen = list(reversed(user[SEEN] or []))
     source = f", {rows[0]['source']}" if rows else ""
     yield f"user {user[USER_ID]}: {len(seen):,} titles seen{source}"
-    yield f"  {'last seen':{COLUMN}}  {'recommended':{COLUMN}} rating"
+    yield f"  {'last seen':{TITLE}}  {'recommended':{TITLE}} rating"
     for place in range(max(min(SHOWN_TITLES, len(seen)), min(SHOWN_TITLES, len(rows)))):
         left = _fit(seen[place]) if place < len(seen) else ""
         right = (
-            f"{_fit(rows[place][MOVIE_TITLE]):{COLUMN}} {rows[place]['predicted_rating']:6.2f}"
+            f"{_fit(rows[place][MOVIE_TITLE]):{TITLE}} {rows[place]['predicted_rating']:6.2f}"
             if place < len(rows)
             else ""
         )
-        yield f"  {left:{COLUMN}}  {right}".rstrip()
+        yield f"  {left:{TITLE}}  {right}".rstrip()
 
 
 def _fit(title: str) -> str:
-    return textwrap.shorten(title, COLUMN, placeholder="..") or title[:COLUMN]
+    return textwrap.shorten(title, TITLE, placeholder="..") or title[:TITLE]
 
 
 def _partition(table: Path, run_date: str | None) -> Path:
     found = sorted(table.glob("run_date=*")) if run_date is None else [table / f"run_date={run_date}"]
     if not found or not found[-1].is_dir():
         wanted = f"for {run_date}" if run_date else "yet"
-        raise InputError(f"{table}: nothing published {wanted}; run python -m beam_jobs.score first")
+        raise InputError(f"{table}: nothing published {wanted}; run `nightrank score` first")
     return found[-1]
 
 

@@ -81,18 +81,20 @@ def work(tmp_path: Path) -> Path:
 def test_the_page_tells_what_was_trained_scored_and_published(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary.main(["--work_dir", str(work)])
     page = capsys.readouterr().out
+    text = " ".join(page.split())
     for told in (
         "basic-abc: 116,641 trainable parameters",
         "train 1.1000 (900 rows), validation -, test 1.1235 (300 rows); random split",
-        "lists      NDCG@10 of what users watched next: model 0.177, popularity 0.066\n",
-        "gate       NOT blessed: It has 1 users; basic-abb had 9, and 8 would pass. It is no good.\n",
+        "lists NDCG@10 of what users watched next: model 0.177, popularity 0.066 gate",
+        "gate NOT blessed: It has 1 users; basic-abb had 9, and 8 would pass. It is no good. exported",
         "trained on all interactions, 1,200 rows",
         "3 users x 9 candidates = 27 pairs in 2.0 s, 13.50 million a second",
         "users rejected no user id 2",
         "run_date=2024-01-02/ (1 Parquet, 2 KiB)",
     ):
-        assert told in page
-    assert max(len(line) for line in page.splitlines() if str(work) not in line) <= 100
+        assert told in text
+    assert max(len(line) for line in page.splitlines() if str(work) not in line) <= 80
+    assert f"{work / 'recommendations' / 'run_date=2024-01-02'}/" in page, "a path is cut"
 
 
 def test_histories_stand_beside_recommendations_latest_and_best_first(
@@ -101,7 +103,7 @@ def test_histories_stand_beside_recommendations_latest_and_best_first(
     summary.main(["--work_dir", str(work), "--run_date", "2024-01-01"])
     lines = capsys.readouterr().out.splitlines()
     ann = lines.index("user ann: 2 titles seen, model")
-    assert lines[ann + 2].split(maxsplit=1) == ["New", "First of 2024-01-01" + " " * 28 + "4.00"]
+    assert lines[ann + 2].split(maxsplit=1) == ["New", "First of 2024-01-01" + " " * 18 + "4.00"]
     assert lines[ann + 3].startswith("  Old ")
     assert " A Title That Goes On" in lines[ann + 3]
     assert lines[ann + 3].endswith(" 3.50")
