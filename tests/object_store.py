@@ -6,6 +6,7 @@ import hashlib
 import io
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
@@ -22,6 +23,14 @@ class ObjectStore(FileSystem):
     opened: ClassVar[list[str]] = []
     """The address of every object that was opened for reading, once for each time."""
     _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    @classmethod
+    def upload(cls, folder: Path, address: str) -> list[str]:
+        """Put every file below a local folder into the store; their addresses, sorted."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                cls.objects[f"{address}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
+        return sorted(path for path in cls.objects if path.startswith(f"{address}/"))
 
     @classmethod
     def scheme(cls) -> str:

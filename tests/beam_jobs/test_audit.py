@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,11 +77,23 @@ def test_users_of_whom_the_report_knows_no_file_are_named(staged: Staged) -> Non
         run(staged)
 
 
-def test_an_object_store_is_audited_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_store_is_audited_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ObjectStore, "objects", {})
     staged = staging.stage("memory://bucket/work")
     run(staged)
     assert passed(staged)
+
+
+def test_each_footer_is_read_once_before_workers_read_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ObjectStore, "objects", {})
+    staged = staging.stage("memory://bucket/work")
+    monkeypatch.setattr(ObjectStore, "opened", [])
+    run(staged)
+    opened = Counter(ObjectStore.opened)
+    # A worker reads a file of recommendations once, and the users that it is for twice: their rows, and their ids.
+    assert [opened[path] for path in staged.parts] == [1 + 1] * 3
+    first, second = storage.list_files("memory://bucket/work/users/*")
+    assert (opened[first], opened[second]) == (1 + 2 + 2, 1 + 2)
 
 
 def change(column: str, row: int, value: object) -> Callable[[Staged], None]:

@@ -144,7 +144,9 @@ def test_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
         publish_run(staged.run, work)
     assert storage.list_files(f"{work}/recommendations/**") == [former]
     monkeypatch.setattr(ObjectStore, "fail_on", None)
+    monkeypatch.setattr(ObjectStore, "opened", [])
     partition = publish_run(staged.run, work)
+    assert [ObjectStore.opened.count(path) for path in staged.parts] == [1, 1, 1], "a footer is read more than once"
     names = [path.removeprefix(f"{partition}/") for path in storage.list_files(f"{work}/recommendations/**")]
     assert names == ["_run.json", *(path.removeprefix(f"{staged.rows_folder}/") for path in staged.parts)]
     assert storage.list_files(f"{work}/_staging/**") == []

@@ -16,13 +16,15 @@ from beam_jobs import prepare, score
 from beam_jobs.io.footer import read_footer
 from beam_jobs.io.schemas import USERS, USERS_WITH_VECTORS
 from beam_jobs.io.storage import copy_folder, size_below
+from beam_jobs.pipeline.options import parse_flags
 from beam_jobs.scoring.exported_model import check_model
-from beam_jobs.users.user_vectors import VECTORS, as_matrix, join_vectors
+from beam_jobs.users.user_vectors import VECTORS, as_matrix, find_vectors, join_vectors
 from model.artifact import user_vectors
 from model.cli import InputError
 from tests import jobs
 from tests.beam_jobs.test_prepare import counts
 from tests.beam_jobs.test_score import command, read, report
+from tests.object_store import ObjectStore
 
 ABSENT = ("u7", "u30", "u31")
 """Users that the model knows, without interactions."""
@@ -103,6 +105,39 @@ def test_scores_are_those_of_the_model_with_the_vectors_inside(
     cold = set(found.filter(pa.compute.equal(found["source"], "cold_start"))["user_id"].to_pylist())
     assert cold == {jobs.STRANGER}
     assert report(tmp_path / "found")["counters"] == report(tmp_path / "expected")["counters"]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> type[ObjectStore]:
+    """An empty object store, which notes what is read from it."""
+    monkeypatch.setattr(ObjectStore, "objects", {})
+    monkeypatch.setattr(ObjectStore, "opened", [])
+    return ObjectStore
+
+
+def test_planning_a_run_reads_each_file_once(
+    work: Path, prepared: tuple[Path, Path], tmp_path: Path, store: type[ObjectStore]
+) -> None:
+    with_vectors, _ = prepared
+    users = [
+        *store.upload(with_vectors / "users", "memory://b/users/1"),
+        *store.upload(with_vectors / "users", "memory://b/users/2"),
+    ]
+    candidates = store.upload(with_vectors / "candidates", "memory://b/candidates")
+    flags = {"users": "memory://b/users/**", "candidates": "memory://b/candidates/*", "model": work / "apart"}
+    args, options = parse_flags(score.build_parser(), command(with_vectors, tmp_path, **flags))
+    plan = score.plan_run(args, options)
+    assert (plan.users_schema, plan.spec.user_count) == (USERS_WITH_VECTORS, 2 * 38)
+    assert len(users) == 2
+    assert sorted(store.opened) == sorted([*users, *candidates])
+
+
+def test_finding_vectors_reads_each_file_once(work: Path, store: type[ObjectStore]) -> None:
+    files = store.upload(work / "apart" / "user_vectors", "memory://b/model/user_vectors")
+    store.objects["memory://b/model/model.json"] = (work / "apart" / "model.json").read_bytes()
+    assert find_vectors("memory://b/model").rows == jobs.USER_COUNT
+    assert len(files) == 3
+    assert sorted(store.opened) == ["memory://b/model/model.json", *files]
 
 
 def test_only_the_saved_model_is_copied_and_measured(work: Path, tmp_path: Path) -> None:
