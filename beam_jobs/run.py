@@ -22,11 +22,11 @@ class Selection:
     """Which of the scored candidates become recommendations. Raises InputError for values that make no sense."""
 
     top_n: int
-    """At most so many for each user."""
+    """Recommendations for each user at most."""
     exclude_seen: bool = True
     """Leave out the titles that the user has seen."""
     min_score: float | None = None
-    """Leave out what scores less; None leaves out nothing."""
+    """Leave out recommendations with a lower score; None leaves out none."""
 
     def __post_init__(self) -> None:
         if self.top_n < 1:

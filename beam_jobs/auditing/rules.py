@@ -15,10 +15,10 @@ from beam_jobs.pipeline.shuffle import hash_words
 from beam_jobs.run import RunReport, Selection
 from model.contract import MOVIE_TITLE, SEEN, USER_ID
 
-REPEATED_USER = "user is more than once in the users table"
+REPEATED_USER = "user is in the users table more than once"
 
 MOST_MARKS = 1 << 26
-"""With at most so many pairs of a user and a candidate, each pair gets a mark, which takes 64 MiB. More are sorted."""
+"""Up to this many pairs of a user and a candidate, each pair gets a mark, in 64 MiB at most. More pairs are sorted."""
 
 Findings = dict[str, Any]
 """`counts: {name: int}` and `violations: {kind: [count, example]}`: plain values, so JSON can hold it as it is."""
@@ -47,8 +47,8 @@ def check_rows(
     # From here on a user is its row in the users table and a title its index in the candidates; -1 stands for unknown.
     user = index_in(recommendations[USER_ID], names)
     title = index_in(recommendations[MOVIE_TITLE], candidates)
-    found.add_rows("user is not in the users table, or elsewhere in it", user < 0)
-    found.add_rows("title is no candidate", title < 0)
+    found.add_rows("user is missing from the users table, or elsewhere in it", user < 0)
+    found.add_rows("title is not a candidate", title < 0)
     known = (user >= 0) & (title >= 0)
     pairs = user.astype(np.int64) * len(candidates) + title
     seen_pairs, left = np.zeros(0, np.int64), np.full(len(names), len(candidates))
@@ -56,21 +56,9 @@ def check_rows(
         seen, splits = index_in_lists(accepted[SEEN], candidates)
         seen_pairs = np.repeat(np.arange(len(names)) * len(candidates), np.diff(splits)) + seen
         left -= _distinct(seen_pairs, np.diff(splits), len(candidates), selection.top_n)
-    meets, repeats = _look_up(pairs[known], seen_pairs, len(names) * len(candidates))
-    # Finding out which rows are wrong takes ten times as long, so that waits until some are.
-    if meets:
-        found.add_rows("title was seen by the user", known & np.isin(pairs, seen_pairs))
-    if repeats:
-        twice = np.zeros(len(pairs), bool)
-        twice[known] = _come_before(pairs[known])
-        found.add_rows("title is twice among a user's", twice)
-
+    _check_pairs(found, pairs, known, seen_pairs, len(names) * len(candidates))
     rows = np.bincount(user[user >= 0], minlength=len(names))
-    expected = np.minimum(selection.top_n, left)
-    wrong = rows > expected if selection.min_score is not None else rows != expected
-    example = f"user {names[int(np.argmax(wrong))].as_py()!r}" if wrong.any() else ""
-    found.add("user has another number of rows than candidates left allow", int(wrong.sum()), example)
-
+    _check_numbers(found, rows, left, names, selection)
     _check_order(found, recommendations, user, title)
     _check_values(found, recommendations, selection, model_version)
     return {
@@ -105,11 +93,11 @@ def check_counters(report: RunReport, found: Sequence[Mapping[str, Any]], counts
     violations = {}
     if list(report.files) != list(found):
         listed, there = ([file["name"] for file in files] for files in (report.files, found))
-        violations["files are not those that the report lists"] = [1, f"listed {listed}, there {there}"]
+        violations["files differ from those that the report lists"] = [1, f"listed {listed}, there {there}"]
     for name, value in counts.items():
         if report.counters.get(name) != value:
             said = report.counters.get(name)
-            violations[f"counter {name} is not what lies on disk"] = [1, f"report {said}, on disk {value}"]
+            violations[f"counter {name} differs from the files"] = [1, f"report {said}, files {value}"]
     return {"counts": {}, "violations": violations}
 
 
@@ -118,7 +106,7 @@ def check_coverage(users: int, counts: Mapping[str, int]) -> Findings:
     looked_at = counts["users_read"]
     if looked_at == users:
         return {"counts": {}, "violations": {}}
-    kind = "the files are not of all users, once each"
+    kind = "the files do not cover each user once"
     return {"counts": {}, "violations": {kind: [abs(users - looked_at), f"{looked_at} users of {users}"]}}
 
 
@@ -154,6 +142,36 @@ class _Violations:
             self.add(kind, int(flags.sum()), f"user {row[USER_ID]!r}, rank {row['rank']}, title {row[MOVIE_TITLE]!r}")
 
 
+def _check_pairs(found: _Violations, pairs: np.ndarray, known: np.ndarray, seen_pairs: np.ndarray, limit: int) -> None:
+    """Check that no title was seen, or is recommended twice.
+
+    Args:
+      found: gets the violations.
+      pairs: `int64[rows]`, `user * candidates + title` of each recommendation.
+      known: `bool[rows]`, whether its user and title are known.
+      seen_pairs: `int64[S]`, the titles that users have seen, in the same way.
+      limit: all pairs are below.
+    """
+    meets, repeats = _look_up(pairs[known], seen_pairs, limit)
+    # Finding out which rows are wrong takes ten times as long, so that waits until some are.
+    if meets:
+        found.add_rows("title was seen by the user", known & np.isin(pairs, seen_pairs))
+    if repeats:
+        twice = np.zeros(len(pairs), bool)
+        twice[known] = _come_before(pairs[known])
+        found.add_rows("title is recommended twice to the user", twice)
+
+
+def _check_numbers(
+    found: _Violations, rows: np.ndarray, left: np.ndarray, names: pa.Array, selection: Selection
+) -> None:
+    """Check the number of rows of each user, `int64[users]`, against the number of candidates that are left."""
+    expected = np.minimum(selection.top_n, left)
+    wrong = rows > expected if selection.min_score is not None else rows != expected
+    example = f"user {names[int(np.argmax(wrong))].as_py()!r}" if wrong.any() else ""
+    found.add("user does not have as many rows as the candidates left allow", int(wrong.sum()), example)
+
+
 def _check_order(found: _Violations, recommendations: pa.Table, user: np.ndarray, title: np.ndarray) -> None:
     """Check that ranks count from 1 without gaps, and that rows in this order are in the order of the contract.
 
@@ -178,7 +196,7 @@ def _check_order(found: _Violations, recommendations: pa.Table, user: np.ndarray
         "ranks are not 1, 2, 3 and so on": wrong_rank & (user >= 0),
         "score rises with rank": same_user & rises,
         "equal scores are not in the order of the candidates": same_user & wrong_tie,
-        "source differs among a user's rows": same_user & differs,
+        "source differs between rows of a user": same_user & differs,
     }.items():
         in_table_order = wrong
         if order is not None:
@@ -194,7 +212,7 @@ def _check_values(found: _Violations, recommendations: pa.Table, selection: Sele
         below = _numbers(recommendations["score"]) < np.float32(selection.min_score)
         found.add_rows("score is below min_score", below)
     for name, allowed, kind in (
-        ("source", [SOURCE_MODEL, SOURCE_COLD_START], "source is not one of those defined"),
+        ("source", [SOURCE_MODEL, SOURCE_COLD_START], "source is not a defined one"),
         ("model_version", [model_version], "model_version is not the run's"),
     ):
         found.add_rows(kind, index_in(recommendations[name], pa.array(allowed)) < 0)

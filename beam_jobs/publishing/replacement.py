@@ -1,4 +1,4 @@
-"""Put finished folders where readers look, in place of those before them."""
+"""Put finished folders where readers look, in place of the former ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from model.cli import RunError
 
 
 def replace_folders(made: Mapping[str, str]) -> None:
-    """Make the files of each folder that is a key of `made` the contents of the folder that is its value.
+    """Put finished folders in their places.
 
-    On a local filesystem a finished folder is renamed to its target after the former one was renamed out of the way,
-    and all of that is undone where a step fails: readers find the one or the other, or for a moment neither. An
-    object store renames nothing: there the new files, whose names must be new, are copied in before the former ones
-    are deleted; a reader in that moment finds the rows of both.
+    On a local filesystem each target is renamed out of the way, and the finished folder is renamed to it. Where a step
+    fails, all of them are undone. Readers find the former folder or the new one, or for a moment neither.
+
+    An object store cannot rename. There the new files are copied in before the former ones are deleted, so the new
+    files need new names, and a reader in that moment finds both.
+
+    Args:
+      made: the target of each finished folder.
 
     Raises:
-      RunError: it cannot be done; the targets are as they were, or the message says what is not.
+      RunError: a folder cannot be replaced. The targets are as they were, or the message says which file is not.
     """
     if all(storage.is_local(folder) for folder in (*made, *made.values())):
         _rename({Path(source): Path(target) for source, target in made.items()})
@@ -43,7 +47,7 @@ def _rename(made: Mapping[Path, Path]) -> None:
     except OSError as error:
         for source, target in reversed(moved):
             target.rename(source)
-        raise RunError(f"{target}: cannot be replaced ({error}); all is as it was") from error
+        raise RunError(f"{target}: cannot be replaced ({error}); all targets are as they were") from error
     for former in formers:
         shutil.rmtree(former, ignore_errors=True)
 
@@ -57,12 +61,12 @@ def _copy(made: Mapping[str, str]) -> None:
     for folder in made.values():
         storage.make_folder(folder)
     try:
-        # Rows before what describes them, so that a report never tells of files that are not there.
+        # The rows come before the report, so that a report never lists files that are not there yet.
         for source in sorted(copies, key=lambda path: not path.endswith(".parquet")):
             FileSystems.copy([source], [copies[source]])
     except Exception as error:  # Filesystems raise errors of their own.
         storage.delete(path for path in copies.values() if path not in present)
-        raise RunError(f"{copies[source]}: cannot be written ({error}); all is as it was") from error
+        raise RunError(f"{copies[source]}: cannot be written ({error}); all targets are as they were") from error
     try:
         storage.delete(former)
     except Exception as error:

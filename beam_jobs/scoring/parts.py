@@ -17,7 +17,7 @@ LEAST_PARTS = 64
 CANDIDATES_A_USER, ENOUGH_USERS = 25, 2_048
 """A part has at least one user for every `CANDIDATES_A_USER` candidates, but need not have more than `ENOUGH_USERS`.
 
-Each part prepares the candidates anew, for the model and for look-ups in scoring and in the audit. That takes as long
+Each part prepares the candidates again, for the model and for look-ups in scoring and in the audit. That takes as long
 as scoring some hundred users.
 """
 

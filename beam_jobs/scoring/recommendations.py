@@ -109,7 +109,7 @@ def _rows(
 ) -> pa.Table:
     """One row for each element of `index`, `score` and `rating`, all `[B, k]`, where `given` is true.
 
-    `given` is true for the first so many ranks of each user.
+    For each user, `given` is true up to some rank and false from there on.
     """
     count, depth = given.shape
     user = np.repeat(np.arange(count, dtype=np.int32), depth)

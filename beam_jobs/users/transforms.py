@@ -43,6 +43,7 @@ class ConformInteractions(beam.PTransform):
     columns: Mapping[str, str]
     """Our names of columns to those in the tables, where they differ."""
     run_id: str
+    """Names the run that progress is reported for."""
 
     def expand(
         self, read: beam.PCollection[tuple[str, pa.Table]]
@@ -110,6 +111,7 @@ class WriteUsers(beam.PTransform):
     """Of the files' paths."""
     partitions: int
     run_id: str
+    """Names the run that progress is reported for."""
 
     def expand(self, histories: beam.PCollection[tuple[int, pa.Table]]) -> beam.PCollection[str]:
         """To the path of each file, once it is written."""

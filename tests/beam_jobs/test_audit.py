@@ -71,9 +71,11 @@ def test_users_of_whom_the_report_knows_no_file_are_named(staged: Staged) -> Non
     staged.change_spec(files=(*staging.FILES[:1], staging.FILES[2]))
     with pytest.raises(RunError) as caught:
         run(staged)
-    assert "user has another number of rows than candidates left allow: 10, such as user 'user 20'" in str(caught.value)
+    assert "user does not have as many rows as the candidates left allow: 10, such as user 'user 20'" in str(
+        caught.value
+    )
     staged.change_spec(files=(*staging.FILES[:2], PlannedFile("part-r1-2.parquet", 5, 0, 1)))
-    with pytest.raises(RunError, match="user is not in the users table, or elsewhere in it: 80"):
+    with pytest.raises(RunError, match="user is missing from the users table, or elsewhere in it: 80"):
         run(staged)
 
 
@@ -162,23 +164,23 @@ def stray(staged: Staged) -> None:
         (change("movie_title", 80, None), "null in movie_title: 1, such as user 'user 20', rank 1"),
         (change("score", 3, float("nan")), "score is not finite: 1, such as user 'user 00', rank 4"),
         (change("model_version", 3, "v0"), "model_version is not the run's: 1"),
-        (drop_rows, "counter rows_written is not what lies on disk"),
-        (repeat_part, "user is not in the users table, or elsewhere in it: 114, such as user 'user 00', rank 1"),
-        (swap_parts, "user is not in the users table, or elsewhere in it: 114"),
+        (drop_rows, "counter rows_written differs from the files"),
+        (repeat_part, "user is missing from the users table, or elsewhere in it: 114, such as user 'user 00', rank 1"),
+        (swap_parts, "user is missing from the users table, or elsewhere in it: 114"),
         (other_type, "part-r1-1.parquet: column 'rank' is int64; it must be int32"),
         (cut, "part-r1-2.parquet: cannot be read as Parquet"),
-        (unlisted, "files are not those that the report lists"),
-        (more_parts, "files are not those that the report lists"),
+        (unlisted, "files differ from those that the report lists"),
+        (more_parts, "files differ from those that the report lists"),
         (stray, "a file that is not the run's, "),
-        (lambda staged: staged.change_counter("rows_written", 1), "rows_written is not what lies on disk: 1, such as"),
-        (lambda staged: staged.change_counter("users_read", 50), "report 50, on disk 51"),
-        (lambda staged: staged.change_counter("users_without_rows", 1), "counter users_without_rows is not"),
+        (lambda staged: staged.change_counter("rows_written", 1), "rows_written differs from the files: 1, such as"),
+        (lambda staged: staged.change_counter("users_read", 50), "report 50, files 51"),
+        (lambda staged: staged.change_counter("users_without_rows", 1), "counter users_without_rows differs"),
         (lambda staged: staged.change_counter("users_rejected_no_user_id", 0), "counter users_rejected_no_user_id"),
-        (lambda staged: staged.change_counter("pairs_scored", 7), "counter pairs_scored is not"),
-        (lambda staged: staged.change_counter("candidates", 7), "counter candidates is not"),
+        (lambda staged: staged.change_counter("pairs_scored", 7), "counter pairs_scored differs"),
+        (lambda staged: staged.change_counter("candidates", 7), "counter candidates differs"),
         (
             lambda staged: staged.change_spec(selection=Selection(5)),
-            "user has another number of rows than candidates left allow",
+            "user does not have as many rows as the candidates left allow",
         ),
         (
             lambda staged: staged.change_spec(selection=Selection(staging.TOP_N, min_score=4.5)),
@@ -212,7 +214,7 @@ def test_a_user_who_is_twice_in_the_users_table_is_named(staged: Staged) -> None
 
 def test_a_user_whom_the_run_missed_is_named(staged: Staged) -> None:
     write_users(staged, ("late", []))
-    with pytest.raises(RunError, match="another number of rows than candidates left allow: 1, such as user 'late'"):
+    with pytest.raises(RunError, match="as many rows as the candidates left allow: 1, such as user 'late'"):
         run(staged)
 
 

@@ -140,7 +140,7 @@ def test_in_an_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
     staged = staging.stage(work)
     audit.main(["--staged", staged.folder])
     monkeypatch.setattr(ObjectStore, "fail_on", f"write {work}/recommendations/run_date={DATE}/part-r1-2")
-    with pytest.raises(RunError, match="all is as it was"):
+    with pytest.raises(RunError, match="all targets are as they were"):
         publish_run(staged.run, work)
     assert storage.list_files(f"{work}/recommendations/**") == [former]
     monkeypatch.setattr(ObjectStore, "fail_on", None)

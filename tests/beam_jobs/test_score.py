@@ -237,7 +237,7 @@ def test_what_was_published_stays_when_a_run_fails(work: Path, tmp_path: Path, m
 
     recommend = transforms.recommend
     monkeypatch.setattr(transforms, "recommend", lose_a_row)
-    with pytest.raises(RunError, match="candidates left allow"):
+    with pytest.raises(RunError, match="the candidates left allow"):
         score.main(command(work, tmp_path))
     monkeypatch.setattr(transforms, "recommend", lambda *_: 1 / 0)
     with pytest.raises(RunError, match="division by zero"):

@@ -99,24 +99,24 @@ def change(place: int, **values: object) -> Callable[[], pa.Table]:
     return lambda: recommendations([*ROWS[:place], tuple(row.values()), *ROWS[place + 1 :]])
 
 
-COUNT = "user has another number of rows than candidates left allow"
+COUNT = "user does not have as many rows as the candidates left allow"
 
 
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
         (change(0, movie_title="a"), {"title was seen by the user": 1}),
-        (change(0, movie_title="elsewhere"), {"title is no candidate": 1}),
-        (change(2, movie_title="c"), {"title is twice among a user's": 1}),
+        (change(0, movie_title="elsewhere"), {"title is not a candidate": 1}),
+        (change(2, movie_title="c"), {"title is recommended twice to the user": 1}),
         (change(3, rank=2), {"ranks are not 1, 2, 3 and so on": 1}),
         (change(1, rank=1), {"ranks are not 1, 2, 3 and so on": 2}),
         (change(0, score=3.0), {"score rises with rank": 1}),
         (change(1, movie_title="e"), {"equal scores are not in the order of the candidates": 1}),
-        (change(4, source="model"), {"source differs among a user's rows": 1}),
-        (change(3, source="guess"), {"source is not one of those defined": 1}),
+        (change(4, source="model"), {"source differs between rows of a user": 1}),
+        (change(3, source="guess"), {"source is not a defined one": 1}),
         (change(3, score=float("inf")), {"score is not finite": 1, "predicted_rating is not finite": 1}),
-        (change(3, movie_title=None), {"null in movie_title": 1, "title is no candidate": 1}),
-        (change(3, user_id="eve"), {"user is not in the users table, or elsewhere in it": 1, COUNT: 1}),
+        (change(3, movie_title=None), {"null in movie_title": 1, "title is not a candidate": 1}),
+        (change(3, user_id="eve"), {"user is missing from the users table, or elsewhere in it": 1, COUNT: 1}),
         (lambda: recommendations(ROWS[:3] + ROWS[4:]), {COUNT: 1}),
         (lambda: recommendations([*ROWS[:2], *ROWS[3:]]), {COUNT: 1}),
         (lambda: recommendations([*ROWS, ("cyd", 4, "d", 0.5, "cold_start")]), {COUNT: 1}),
@@ -188,7 +188,7 @@ def test_counters_and_files_are_held_against_the_disk() -> None:
     counts = {"users_read": 4, "rows_written": 7}
     assert check_counters(REPORT, REPORT.files, counts)["violations"] == {}
     lost = check_counters(REPORT, (), {**counts, "rows_written": 6})["violations"]
-    assert set(lost) == {"files are not those that the report lists", "counter rows_written is not what lies on disk"}
+    assert set(lost) == {"files differ from those that the report lists", "counter rows_written differs from the files"}
 
 
 def test_findings_add_up_in_any_order() -> None:

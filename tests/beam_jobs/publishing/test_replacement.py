@@ -88,7 +88,7 @@ def test_an_object_store_is_as_it_was_where_a_copy_fails(
 ) -> None:
     store.update(STAGED | FORMER)
     monkeypatch.setattr(ObjectStore, "fail_on", fails)
-    with pytest.raises(RunError, match="all is as it was"):
+    with pytest.raises(RunError, match="all targets are as they were"):
         replace_folders({"memory://b/staged": "memory://b/out"})
     assert store == STAGED | FORMER
 
