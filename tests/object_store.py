@@ -1,4 +1,4 @@
-"""An object store in memory, `memory://`, as Beam sees one: no folders, no renaming, whole objects only."""
+"""An object store in memory, `memory://`, for Beam. It has no folders, no renaming, and only whole objects."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SCHEME = "memory"
 
 
 class ObjectStore(FileSystem):
-    """All instances are one store, as Beam makes them anew; Beam finds the class by being a subclass."""
+    """All instances share one store, because Beam makes new instances. Beam finds the class among the subclasses."""
 
     objects: ClassVar[dict[str, bytes]] = {}
     fail_on: ClassVar[str | None] = None
-    """Writing or deleting an object whose address contains it fails."""
+    """Fail on any `write ADDRESS` or `delete ADDRESS` that contains this text."""
     opened: ClassVar[list[str]] = []
     """The address of every object that was opened for reading, once for each time."""
     _lock: ClassVar[threading.Lock] = threading.Lock()
@@ -88,7 +88,7 @@ class ObjectStore(FileSystem):
     def delete(self, paths: Sequence[str]) -> None:
         for path in paths:
             self._check(path, "delete")
-            self.objects.pop(path, None)  # like a store, which takes deleting nothing for done
+            self.objects.pop(path, None)  # real stores also accept to delete nothing
 
     @classmethod
     def _put(cls, path: str, content: bytes) -> None:
@@ -103,7 +103,7 @@ class ObjectStore(FileSystem):
 
 
 class _Upload(io.BytesIO):
-    """An object is there once its upload is closed."""
+    """An upload. The object exists once it is closed."""
 
     def __init__(self, path: str) -> None:
         super().__init__()

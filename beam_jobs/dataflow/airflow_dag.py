@@ -1,7 +1,7 @@
-"""The nightly run in Airflow or Cloud Composer: copy this file to the DAGs and set the Variable `nightrank`.
+"""The nightly run in Airflow or Cloud Composer. Copy this file to your DAGs and set the Variable `nightrank`.
 
-The Variable is JSON: `project`, `region`, `template` (the Flex template's specification), `image` (of the template),
-`model`, `users`, `candidates`, `output`, `service_account_email` and `subnetwork`.
+The Variable is a JSON object with `project`, `region`, `template` (address of the Flex template's specification),
+`image` (of the template), `model`, `users`, `candidates`, `output`, `service_account_email` and `subnetwork`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LAUNCH = {
         "users": SETTING % "users",
         "candidates": SETTING % "candidates",
         "output": SETTING % "output",
-        # The day that the night begins: a run that is repeated later replaces the same partition.
+        # Not the day of execution: a run that is repeated later must replace the same partition.
         "run_date": "{{ data_interval_end | ds }}",
         "top_n": "20",
         "number_of_worker_harness_threads": "2",
@@ -45,7 +45,7 @@ with DAG(
     schedule="0 2 * * *",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
-    # Two runs of one night would publish one partition after the other.
+    # Two runs at once would replace each other's partition.
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=10)},
 ):

@@ -1,7 +1,7 @@
-"""What the launcher of the Flex template runs: `beam_jobs.score`, from the installed package and under its own name.
+"""The program that the launcher of the Flex template runs: `beam_jobs.score` of the installed package.
 
-A file of its own because the launcher runs a file: score.py itself, run so, would have its folder before all packages
-on the path and be pickled as `__main__`.
+The launcher runs a file, and score.py cannot be that file: its folder would come before all packages on the path, and
+its functions would be pickled as those of `__main__`.
 """
 
 from beam_jobs.score import main

@@ -1,4 +1,4 @@
-"""A service account that only the stub knows, so that everything is signed and authorised as it is on Google Cloud."""
+"""A service account that only the stub knows. Requests are signed and authorised as on Google Cloud."""
 
 from __future__ import annotations
 

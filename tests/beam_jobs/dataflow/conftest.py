@@ -1,4 +1,4 @@
-"""A bucket and a Dataflow service for every test, and an environment that leads there."""
+"""A bucket and a Dataflow service for each test, and the environment variables that lead to them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shared_storage() -> Iterator[Storage]:
 
 @pytest.fixture
 def storage(shared_storage: Storage) -> Storage:
-    """Empty."""
+    """An empty bucket."""
     shared_storage.clear()
     return shared_storage
 
@@ -53,7 +53,7 @@ def local_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def inputs(storage: Storage, local_inputs: Path) -> list[str]:
-    """Flags for the same in the bucket."""
+    """The flags of a night whose inputs are in the bucket."""
     for name in ("model", "users", "candidates"):
         storage.upload(local_inputs / name, name)
     return [
@@ -70,7 +70,7 @@ def inputs(storage: Storage, local_inputs: Path) -> list[str]:
 
 @pytest.fixture
 def environment(storage: Storage, service: DataflowService, tmp_path: Path) -> dict[str, str]:
-    """In which Google Cloud is on this machine."""
+    """Variables that put Google Cloud on this machine."""
     write_account(tmp_path / "account.json", f"{service.address}/token")
     return {
         "STORAGE_EMULATOR_HOST": storage.address,
@@ -80,7 +80,7 @@ def environment(storage: Storage, service: DataflowService, tmp_path: Path) -> d
 
 @pytest.fixture
 def submit(environment: dict[str, str], service: DataflowService, monkeypatch: pytest.MonkeyPatch) -> Submit:
-    """What the script runs, in this process, where TensorFlow is loaded once for all tests; raises what it exits by."""
+    """Run `nightrank dataflow` in this process, where TensorFlow is loaded once for all tests. Raises its errors."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(execution, "submitted", [])
@@ -89,7 +89,7 @@ def submit(environment: dict[str, str], service: DataflowService, monkeypatch: p
 
 @pytest.fixture
 def run_dataflow(environment: dict[str, str], service: DataflowService, tmp_path: Path) -> RunDataflow:
-    """Run `./run_dataflow.sh`, from another folder than the checkout."""
+    """Run `./run_dataflow.sh` from a folder outside the checkout."""
 
     def run(*flags: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

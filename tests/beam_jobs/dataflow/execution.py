@@ -1,4 +1,4 @@
-"""Do what a job asks for: its staged pipeline, on Prism, by workers that have what was staged and nothing else."""
+"""Execution of a job: Prism runs its staged pipeline, with workers that have only what was staged."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.beam_jobs.dataflow.workers import WorkerEnvironment
 
 POOL = "apache_beam.runners.worker.worker_pool_main"
 PACKAGE = "workflow.tar.gz"
-"""Beam's name for what --setup_file built."""
+"""Beam's name for the package that it builds with --setup_file."""
 
 
 class Execution:
-    """Performs jobs. What workers and engine say is kept in `logs`."""
+    """Performs jobs. The logs of workers and engine go to `logs`."""
 
     def __init__(
         self, storage: Storage, workers: WorkerEnvironment, environment: Mapping[str, str], logs: Path
@@ -59,7 +59,7 @@ class Execution:
             return {counter.key.metric.name: counter.committed or counter.attempted for counter in counters}
 
     def _install(self, pipeline: beam_runner_api_pb2.Pipeline) -> None:
-        """The staged package, if its bytes are those that the pipeline names."""
+        """Install the staged package, after a check of its digest against the pipeline."""
         [environment] = pipeline.components.environments.values()
         for dependency in environment.dependencies:
             payload = beam_runner_api_pb2.ArtifactUrlPayload.FromString(dependency.type_payload)
@@ -73,7 +73,7 @@ class Execution:
 
 
 def _move(pipeline: beam_runner_api_pb2.Pipeline, address: str) -> None:
-    """Let the steps run in workers at an address instead of in containers."""
+    """Make the steps run in the workers at an address, instead of in containers."""
     [environment] = pipeline.components.environments.values()
     environment.urn = common_urns.environments.EXTERNAL.urn
     environment.payload = beam_runner_api_pb2.ExternalPayload(

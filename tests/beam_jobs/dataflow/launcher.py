@@ -1,4 +1,4 @@
-"""The launcher of a Flex template: runs the template's program, which leaves the job's request in the bucket."""
+"""The launcher of a Flex template. It runs the template's program, which writes the job's request to the bucket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROGRAM = TOP / "beam_jobs" / "dataflow" / "score_job.py"
 
 
 class Launcher:
-    """In the environment of the image, with the flags that Google's launcher gives besides the parameters."""
+    """Runs in the environment of the image, and adds the same flags to the parameters as Google's launcher."""
 
     def __init__(
         self, storage: Storage, image: WorkerEnvironment, environment: Mapping[str, str], folder: Path

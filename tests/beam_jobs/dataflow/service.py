@@ -1,4 +1,4 @@
-"""A stub of the Dataflow API: takes jobs and Flex templates, tells states, messages and counters."""
+"""A stub of the Dataflow API. It accepts jobs and Flex templates, and reports states, messages and counters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLACE = r"/v1b3/projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)"
 
 @dataclass
 class Job:
-    """A job as it was submitted, and what has become of it."""
+    """A job as it was submitted, with its state, messages and counters."""
 
     job_id: str
     project: str
@@ -45,23 +45,23 @@ class Job:
 
 
 Perform = Callable[[Job], Mapping[str, int]]
-"""Does what a job asks for and returns its counters; raises where that fails."""
+"""Performs a job and returns its counters; raises if the job fails."""
 Launch = Callable[[Document], Document]
-"""Makes a job's request of a template's `launchParameter`."""
+"""Turns a template's `launchParameter` into the request of a job."""
 
 
 def succeed(job: Job) -> Mapping[str, int]:
-    """As if the job had been done."""
+    """Do nothing, as if the job had succeeded."""
     return {}
 
 
 class DataflowService:
-    """The service: what was sent to it, and what it does with that."""
+    """The service, with every request that it got."""
 
     def __init__(self, perform: Perform = succeed, launch: Launch | None = None) -> None:
         self.jobs: list[Job] = []
         self.launches: list[Document] = []
-        """Bodies of requests to launch a Flex template."""
+        """The bodies of the requests to launch a Flex template."""
         self.perform, self.launch = perform, launch
         self.address = ""
 
@@ -95,7 +95,7 @@ class DataflowService:
             job.state = "JOB_STATE_DONE"
 
     def answer(self, method: str, path: str, body: Document) -> Document | None:
-        """What the service says to a request; None to one that it does not know."""
+        """The answer to a request; None if the service does not know it."""
         if method == "POST" and path == "/token":
             return {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}
         if method == "POST" and (place := re.fullmatch(f"{_PLACE}/jobs", path)):
@@ -123,7 +123,7 @@ def _metrics(counters: Mapping[str, int]) -> list[Document]:
 
 @contextlib.contextmanager
 def serve(service: DataflowService) -> Iterator[DataflowService]:
-    """Let a service answer, at `service.address`."""
+    """Serve at `service.address` as long as the block lasts."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:

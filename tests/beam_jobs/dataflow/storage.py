@@ -17,11 +17,11 @@ BUCKET = "nightrank-test"
 
 
 class Storage:
-    """One bucket, `BUCKET`, that is empty."""
+    """The bucket `BUCKET`, which is empty at first."""
 
     def __init__(self, address: str) -> None:
         self.address = address
-        """For `STORAGE_EMULATOR_HOST`."""
+        """The value of `STORAGE_EMULATOR_HOST`."""
         client = storage.Client("test", AnonymousCredentials(), client_options={"api_endpoint": address})
         self._bucket = client.bucket(BUCKET)
 
@@ -29,20 +29,20 @@ class Storage:
         return sorted(blob.name for blob in self._bucket.list_blobs(prefix=prefix))
 
     def read(self, path: str) -> bytes:
-        """An object by its gs:// address."""
+        """Read an object by its gs:// address."""
         return self._bucket.blob(path.removeprefix(f"gs://{BUCKET}/")).download_as_bytes()
 
     def write(self, name: str, content: bytes) -> None:
         self._bucket.blob(name).upload_from_string(content)
 
     def upload(self, folder: Path, name: str) -> None:
-        """Every file below a folder."""
+        """Upload every file below a folder."""
         for path in folder.rglob("*"):
             if path.is_file():
                 self.write(f"{name}/{path.relative_to(folder).as_posix()}", path.read_bytes())
 
     def download(self, name: str, folder: Path) -> None:
-        """Every object below a name."""
+        """Download every object below a name."""
         for found in self.list(f"{name}/"):
             path = folder / found.removeprefix(f"{name}/")
             path.parent.mkdir(parents=True, exist_ok=True)

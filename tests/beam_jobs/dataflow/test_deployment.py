@@ -1,4 +1,4 @@
-"""Image, template and DAG against the parsers, the package and each other; there is no Docker and no Airflow here."""
+"""Image, template and DAG agree with the parsers, the package and each other. Docker and Airflow are not needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BEAMS = {"number_of_worker_harness_threads"}
 
 
 def pins(path: Path) -> dict[str, frozenset[str]]:
-    """Packages with their versions, and the digests of each."""
+    """The packages of a lock file with their versions, and the digests of each."""
     blocks = re.split(r"\n(?=[a-z])", path.read_text(encoding="utf-8").strip())
     return {block.split(" ")[0]: frozenset(re.findall(r"sha256:[0-9a-f]{64}", block)) for block in blocks}
 
@@ -51,7 +51,7 @@ def test_the_image_has_the_locked_beam() -> None:
     assert re.findall(r"^ARG BEAM=(.*)$", DOCKERFILE, re.MULTILINE) == [beam]
 
 
-def test_what_the_image_copies_is_there() -> None:
+def test_everything_that_the_image_copies_exists() -> None:
     copied = [line.split()[1:-1] for line in re.findall(r"^COPY (?!--from).*$", DOCKERFILE, re.MULTILINE)]
     paths = [path for paths in copied for path in paths]
     assert len(paths) >= 7
@@ -108,7 +108,7 @@ def test_the_launcher_runs_the_job() -> None:
 
 @pytest.fixture
 def dag(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the DAG gives to the operator, with an Airflow that only notes it."""
+    """The arguments that the DAG gives to the operator. Airflow is replaced by a recorder."""
     given: dict[str, Any] = {}
 
     class Dag:
@@ -136,7 +136,7 @@ def test_the_dag_gives_parameters_that_the_template_has(dag: dict[str, Any]) -> 
     parameters = body["launchParameter"]["parameters"]
     required = {name for name, parameter in PARAMETERS.items() if not parameter.get("isOptional")}
     assert required <= set(parameters) <= set(PARAMETERS)
-    # Refuses a field that the API does not have.
+    # This refuses a field that the API does not have.
     json_format.ParseDict(body, dataflow_v1beta3.LaunchFlexTemplateRequest()._pb)
     assert body["launchParameter"]["environment"]["machineType"] == machines.DEFAULT
 

@@ -1,6 +1,6 @@
-"""The whole night, submitted to the stub and done: what is published in the bucket is what DirectRunner publishes.
+"""Whole nights, submitted to the stub and performed. The bucket then has the same rows as DirectRunner publishes.
 
-The night is that of MovieLens 100K where that is at hand.
+The night uses MovieLens 100K if it is available.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def execution(
 
 
 def rows(folder: Path) -> pa.Table:
-    """Of published recommendations, in one order."""
+    """Published recommendations, sorted by user and rank."""
     [partition] = (folder / "recommendations").iterdir()
     tables = [parquet.read_table(path, partitioning=None) for path in sorted(partition.glob("*.parquet"))]
     return pa.concat_tables(tables).sort_by([("user_id", "ascending"), ("rank", "ascending")])
@@ -120,7 +120,7 @@ def test_a_job_that_fails_publishes_nothing(
     inputs: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The model is replaced between submission and work."""
+    """The model is replaced after submission and before the job works."""
 
     def replace_model(job: Job) -> dict[str, int]:
         description = json.loads(storage.read(f"gs://{BUCKET}/model/model.json"))
@@ -138,7 +138,7 @@ def test_a_job_that_fails_publishes_nothing(
 
 @pytest.fixture(scope="session")
 def expected(local_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
-    """What DirectRunner publishes of `inputs`."""
+    """The rows that DirectRunner publishes from `inputs`."""
     output = tmp_path_factory.mktemp("expected")
     tables = (f"--users={local_inputs}/users/*.parquet", f"--candidates={local_inputs}/candidates/*.parquet")
     score.main([f"--model={local_inputs}/model", *tables, f"--output={output}", "--top_n=5", "--run_date=2026-11-24"])
@@ -174,7 +174,7 @@ def test_the_job_alone_as_a_program_publishes_the_same_and_its_workers_have_no_l
     expected: pa.Table,
     tmp_path: Path,
 ) -> None:
-    """`python -m beam_jobs.score`, whose classes are in a module that no worker has by that name."""
+    """Classes of `python -m beam_jobs.score` are in `__main__`, which is another module on a worker."""
     beams = (f"--dataflow_endpoint={service.address}", f"--temp_location=gs://{BUCKET}/t", "--runner=DataflowRunner")
     subprocess.run(
         [sys.executable, "-m", "beam_jobs.score", *inputs, *beams, f"--setup_file={TOP / 'setup.py'}"],

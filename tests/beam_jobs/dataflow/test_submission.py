@@ -1,4 +1,4 @@
-"""What `./run_dataflow.sh` submits, as the Dataflow service gets it."""
+"""What `./run_dataflow.sh` submits, as the Dataflow service receives it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pool(job: Job) -> dict:
     return pool
 
 
-def test_a_job_as_it_is_by_default(
+def test_a_job_with_default_settings(
     run_dataflow: RunDataflow, inputs: list[str], service: DataflowService, storage: Storage
 ) -> None:
     done = run_dataflow(*inputs, "--no_wait")
@@ -129,14 +129,16 @@ def test_it_waits_shows_messages_and_fails_with_the_job(
     run_dataflow: RunDataflow, inputs: list[str], service: DataflowService
 ) -> None:
     def fail(_: Job) -> dict[str, int]:
-        time.sleep(2)  # else the job has ended before anybody waits for it
+        time.sleep(2)  # so that the command waits before the job ends
         raise OSError("the disk is full")
 
     service.perform = fail
     done = run_dataflow(*inputs)
     assert done.returncode == 1
     assert "Worker configuration: as in the test." in done.stderr
-    assert done.stderr.splitlines()[-1] == "failed: the pipeline failed: the disk is full"
+    assert (
+        done.stderr.splitlines()[-1] == "failed: the pipeline failed: the disk is full; --log_level debug shows where"
+    )
     assert service.jobs[0].job_id in done.stdout.splitlines()[-2]
 
 

@@ -1,4 +1,4 @@
-"""A mistake is one clear line with the remedy, before anything is staged."""
+"""A mistake gives one clear line with the remedy, before anything is staged."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_local_parquet_dataset_cannot_be_read_by_workers(submit: Submit, input
         submit(*kept, f"--dataset={tmp_path}/ratings.parquet")
 
 
-def test_the_script_exits_by_2_with_the_line_alone(run_dataflow: RunDataflow, inputs: list[str]) -> None:
+def test_the_script_exits_with_2_and_only_the_line(run_dataflow: RunDataflow, inputs: list[str]) -> None:
     done = run_dataflow(*inputs, "--region=us-central1-a")
     assert done.returncode == 2
     assert done.stdout == ""

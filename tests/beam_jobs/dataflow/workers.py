@@ -1,4 +1,4 @@
-"""A worker's environment: what a job has staged, in a virtual environment of its own, with no checkout on its path."""
+"""The environment of a worker: a virtual environment with what a job staged, and without the checkout."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _OURS = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
 
 @dataclass(frozen=True)
 class WorkerEnvironment:
-    """A virtual environment with the packages of the workers' image and then what a job staged."""
+    """A virtual environment with the packages of the workers' image, to which a job adds its own package."""
 
     folder: Path
     seconds: float
-    """To install the image's packages."""
+    """Seconds to install the packages of the image."""
 
     @classmethod
     def create(cls, folder: Path) -> WorkerEnvironment:
-        """With the locked packages alone, as the image has them before ours are added."""
+        """Make one with only the locked packages, like the image before our package is added."""
         started = time.monotonic()
-        # By the name that does not lead through another virtual environment.
+        # The real path, because a link may lead through another virtual environment.
         _call(os.path.realpath(sys.executable), "-m", "venv", str(folder))
         environment = cls(folder, 0.0)
         environment.install(["--no-deps", "--require-hashes", "--requirement", str(LOCK)])
@@ -46,13 +46,13 @@ class WorkerEnvironment:
             _call(self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
 
     def install_package(self, sdist: Path) -> None:
-        """A staged package. What it requires must be there already, as no index is asked; `pip check` says so."""
+        """Install a staged package. No index is used, and `pip check` shows that its requirements are there already."""
         arguments = ["--no-index", "--no-build-isolation", "--force-reinstall", "--no-deps", str(sdist)]
         _call(self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
         _call(self.python, "-m", "pip", "check", "--disable-pip-version-check")
 
     def install_checkout(self) -> None:
-        """The package as the image has it, by way of its source distribution."""
+        """Install the package of this checkout from its source distribution, as the image does."""
         with tempfile.TemporaryDirectory() as folder:
             flags = ["egg_info", "--egg-base", folder, "sdist", "--dist-dir", folder]
             subprocess.run([sys.executable, "setup.py", "-q", *flags], cwd=TOP, check=True)
@@ -60,11 +60,11 @@ class WorkerEnvironment:
             self.install_package(sdist)
 
     def run(self, *arguments: str) -> str:
-        """What its Python prints."""
+        """Run its Python and return the output."""
         return _call(self.python, *arguments)
 
     def variables(self) -> dict[str, str]:
-        """For processes in it."""
+        """The variables of a process in this environment."""
         return {"PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "PYTHONPATH": ""}
 
 
