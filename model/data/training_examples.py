@@ -58,6 +58,10 @@ class Examples:
     path: Path
     rows: int
 
+    def batch_count(self, size: int) -> int:
+        """How many batches of `size` rows there are; the last one may have fewer rows."""
+        return -(-self.rows // size)
+
     def batches(self, size: int) -> tf.data.Dataset:
         """The columns by name, `[size]` each and fewer in the last batch, in the order of the file."""
         schema = parquet.read_schema(self.path)
@@ -68,7 +72,7 @@ class Examples:
                 for batch in file.iter_batches(size):
                     yield {name: batch[name].to_numpy(zero_copy_only=False) for name in schema.names}
 
-        number = tf.data.experimental.assert_cardinality(-(-self.rows // size))
+        number = tf.data.experimental.assert_cardinality(self.batch_count(size))
         return tf.data.Dataset.from_generator(read, output_signature=signature).apply(number).prefetch(BATCHES_AHEAD)
 
 

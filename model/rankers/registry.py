@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +13,12 @@ import tensorflow as tf
 from model.data.side_features import title_features, user_features
 from model.data.vocabulary import Vocabulary
 from model.rankers.article.training import fit
-from model.rankers.rating.factorization import RatingFactors, fit_rating
-from model.rankers.relevance.next_title import fit_relevance, histories_of
-from model.rankers.settings import Hyperparameters, RatingSettings, RelevanceSettings, Settings
+from model.rankers.rating.factorization import RatingFactors
+from model.rankers.rating.training import fit_rating
+from model.rankers.relevance.choice import LAST, TOP, Choice
+from model.rankers.relevance.histories import histories_of
+from model.rankers.relevance.training import fit_relevance
+from model.rankers.settings import ArticleSettings, RatingSettings, RelevanceSettings, Settings
 from model.retrieval.dense_recommender import DenseRecommender
 from model.retrieval.dot_product_recommender import DotRecommender, DotWeights, Factors
 from model.retrieval.signatures import Recommender
@@ -29,11 +32,13 @@ class Trained:
     recommender: Recommender
     weights: Weights
     history: dict[str, list[float]]
-    """By name of the metric, a value an epoch."""
+    """By name of the metric, a value for each epoch."""
     parameters: int
-    """Numbers that were fitted."""
+    """The number of fitted parameters."""
     settings: Settings
-    """What it was fitted with, where the interactions had a choice the one that they made."""
+    """What it was fitted with; where the interactions had a choice, what they chose."""
+    choice: Choice | None = None
+    """Why `settings` are what the interactions chose; None where there was no choice."""
 
     @property
     def finite(self) -> bool:
@@ -41,9 +46,29 @@ class Trained:
         return all(bool(np.isfinite(array).all()) for array in self.weights.arrays())
 
     def without_users(self) -> Recommender:
-        """The recommender without its users' vectors, to be given them with every call."""
+        """The recommender without its users' vectors; every call has to bring them."""
         kind: Callable[[Weights], Recommender] = type(self.recommender)
         return kind(self.weights.without_users())
+
+    def summary(self) -> list[str]:
+        """How the fit ended, in lines to print: the settings that were chosen, and each loss after its last epoch."""
+        lines = [_describe(self.choice)] if self.choice and self.choice.ndcg else []
+        return [*lines, "; ".join(_describe_losses(self.history))]
+
+
+def _describe(choice: Choice) -> str:
+    results = " ".join(f"{ndcg:.4f}" for ndcg in choice.ndcg)
+    number = int(np.argmax(choice.ndcg)) + 1
+    return f"NDCG@{TOP} on each user's last {LAST} titles: {results}; settings {number} of {len(choice.ndcg)} chosen"
+
+
+def _describe_losses(history: dict[str, list[float]]) -> Iterator[str]:
+    if rmse := history.get("rmse"):
+        held_out = history.get("val_rmse")
+        on_validation = f", {held_out[-1]:.4f} on validation" if held_out else ""
+        yield f"RMSE {rmse[-1]:.4f} in training{on_validation} after {len(rmse)} epochs"
+    if losses := history.get("next_title_loss"):
+        yield f"loss {losses[-1]:.4f} of the next title after {len(losses)}"
 
 
 def fit_kind(
@@ -55,38 +80,41 @@ def fit_kind(
     seed: int,
     logs: Path,
 ) -> Trained:
-    """Fit a model of the kind that `settings` are of.
+    """Fit a model of the kind that `settings` are for.
 
     Args:
       settings: from `model.rankers.settings.MODELS`.
-      train: of `model.data.interactions.SCHEMA`; nothing else is learned from.
-      validation: its error is followed where it has rows.
-      described: interactions whose side columns describe users and titles; ratings in it are not read.
-      vocabulary: all that gets a row.
-      seed: the same gives the same weights.
-      logs: folder of TensorBoard's.
+      train: interactions; the model learns from these alone.
+      validation: interactions to measure the error on after each epoch; may be empty.
+      described: interactions whose side columns describe users and titles. Its ratings are not read.
+      vocabulary: every user and title that gets a row.
+      seed: the same seed gives the same weights.
+      logs: the folder of TensorBoard's logs.
     """
-    if isinstance(settings, Hyperparameters):
+    if isinstance(settings, ArticleSettings):
         fitted = fit(train, validation, vocabulary, settings, seed, logs)
         return Trained(DenseRecommender(fitted.weights), fitted.weights, fitted.history, fitted.parameters, settings)
     rating_settings = settings if isinstance(settings, RatingSettings) else settings.rating
     rating, history = fit_rating(train, validation, vocabulary, rating_settings, seed, logs / "rating", described)
-    tf.keras.backend.clear_session()  # which would keep the variables and what an optimizer has of them
+    # Keras would keep the variables, and what the optimizer has for them.
+    tf.keras.backend.clear_session()
     ratings = _factors_of(rating)
-    relevance = ratings
-    histories = histories_of(train, pa.array(vocabulary.users), pa.array(vocabulary.titles))
+    relevance, choice = ratings, None
+    histories = histories_of(train, vocabulary)
     if isinstance(settings, RelevanceSettings):
         users, titles = user_features(described, vocabulary.users), title_features(described, vocabulary.titles)
-        relevance, losses, closeness = fit_relevance(histories, users, titles, settings, seed, logs / "relevance")
-        history, settings = {**history, **losses}, replace(settings, closeness=(closeness,))
+        fitted_relevance = fit_relevance(histories, users, titles, settings, seed, logs / "relevance")
+        relevance, choice = fitted_relevance.factors, fitted_relevance.choice
+        history = {**history, **fitted_relevance.history}
+        settings = replace(settings, sequential_ease=(choice.settings,))
     known = np.concatenate([[False], histories.lengths > 0])
     weights = DotWeights(vocabulary.users, vocabulary.titles, relevance, ratings, (rating.low, rating.high), known)
     parameters = sum(array.size for array in weights.arrays() if array.dtype == np.float32)
-    return Trained(DotRecommender(weights), weights, history, parameters, settings)
+    return Trained(DotRecommender(weights), weights, history, parameters, settings, choice)
 
 
 def _factors_of(rating: RatingFactors) -> Factors:
-    """The same ratings with what depends on the user alone as one more component of the vectors."""
+    """The same ratings; what depends on the user alone becomes one more component of the vectors."""
     user = np.append(rating.user_vectors, rating.user_bias[:, None] + np.float32(rating.mean), axis=1)
     title = np.append(rating.title_vectors, np.ones((len(rating.title_bias), 1), np.float32), axis=1)
     return Factors(user, title, rating.title_bias)

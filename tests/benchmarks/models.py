@@ -117,10 +117,10 @@ def _fit() -> DenseWeights:
     from model.data.sources.sample import read_sample
     from model.data.vocabulary import Vocabulary
     from model.rankers.article.training import fit
-    from model.rankers.settings import MODELS, Hyperparameters
+    from model.rankers.settings import MODELS, ArticleSettings
 
     sample, settings = read_sample(), MODELS["basic"]
-    assert isinstance(settings, Hyperparameters)
+    assert isinstance(settings, ArticleSettings)
     with tempfile.TemporaryDirectory() as logs, contextlib.redirect_stdout(io.StringIO()):
         return fit(sample, sample.slice(0, 0), Vocabulary.of(sample), settings, 0, Path(logs)).weights
 

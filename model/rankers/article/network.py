@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
-from model.rankers.settings import Hyperparameters
+from model.rankers.settings import ArticleSettings
 
 
 def tower(name: str, vocabulary: Sequence[str], dimension: int) -> tf.keras.Sequential:
@@ -29,7 +29,7 @@ class RankingModel(tfrs.Model):
     float32[B]` among them; returns `float32[B, 1]`.
     """
 
-    def __init__(self, users: Sequence[str], titles: Sequence[str], settings: Hyperparameters) -> None:
+    def __init__(self, users: Sequence[str], titles: Sequence[str], settings: ArticleSettings) -> None:
         super().__init__()
         self.user_tower = tower("user", users, settings.embedding_dimension)
         self.title_tower = tower("title", titles, settings.embedding_dimension)

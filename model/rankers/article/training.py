@@ -1,8 +1,7 @@
-"""Fit a ranking model to interactions, the same weights for the same rows, settings and seed."""
+"""Fits the article's ranking model: the same rows, settings and seed give the same weights."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from model.contract import MOVIE_TITLE, USER_ID, USER_RATING
 from model.data.training_examples import learning_order, on_disk
 from model.data.vocabulary import Vocabulary
 from model.rankers.article.network import RankingModel
-from model.rankers.settings import Hyperparameters
+from model.rankers.settings import ArticleSettings
+from model.rankers.training_progress import training_progress
 from model.retrieval.dense_recommender import DenseWeights
 
 EVALUATION_BATCH = 4_096
@@ -30,37 +30,40 @@ class Fit:
 
     weights: DenseWeights
     history: dict[str, list[float]]
-    """By name of the metric, a value an epoch."""
+    """By name of the metric, a value for each epoch."""
     parameters: int
-    """Trainable."""
+    """The number of trainable parameters."""
 
 
 def fit(
     train: pa.Table,
     validation: pa.Table,
     vocabulary: Vocabulary,
-    settings: Hyperparameters,
+    settings: ArticleSettings,
     seed: int,
     tensorboard: Path,
 ) -> Fit:
-    """Fit a `RankingModel` to `train`, and report its error on `validation` after every epoch where that has rows.
+    """Fit a `RankingModel` to `train`, and measure its error on `validation` after every epoch if that has rows.
 
-    Rows are put in an order that depends on nothing but themselves and then shuffled by `seed`, so two sources that
-    hold the same interactions in another order give the same weights.
+    Rows are put in an order that depends only on their content and are then shuffled by `seed`. Two sources that hold
+    the same interactions in different orders give the same weights.
     """
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     model = RankingModel(vocabulary.users, vocabulary.titles, settings)
     model.compile(optimizer=tf.keras.optimizers.Adagrad(settings.learning_rate))
     order = learning_order(train, seed + SHUFFLE_SEED_OFFSET)
-    with on_disk(_features(train), order) as examples, on_disk(_features(validation)) as held_out:
+    with (
+        on_disk(_features(train), order) as examples,
+        on_disk(_features(validation)) as held_out,
+        training_progress(settings.epochs * examples.batch_count(settings.batch_size)) as progress,
+    ):
         history = model.fit(
             examples.batches(settings.batch_size),
             validation_data=held_out.batches(EVALUATION_BATCH) if held_out.rows else None,
             epochs=settings.epochs,
-            # A bar that redraws itself is unreadable in a log, which gets a line an epoch.
-            verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False)],
+            verbose=0,
+            callbacks=[tf.keras.callbacks.TensorBoard(tensorboard, write_graph=False), progress],
         )
     return Fit(
         weights=_weights(model, vocabulary, train),
@@ -73,7 +76,7 @@ def _weights(model: RankingModel, vocabulary: Vocabulary, train: pa.Table) -> De
     """The arrays of a fitted model.
 
     The article never trains the embedding row of unknown users or titles. Here it is the mean of the trained rows,
-    because a user about whom nothing is known should be served as the average user rather than by chance.
+    because an unknown user should be served as the average user rather than by chance.
     """
     known = _trained_rows(vocabulary.users, train[USER_ID])
     (user_embedding,) = model.user_tower.get_weights()[-1:]
@@ -93,7 +96,7 @@ def _weights(model: RankingModel, vocabulary: Vocabulary, train: pa.Table) -> De
 
 
 def _trained_rows(words: Sequence[str], column: pa.ChunkedArray) -> np.ndarray:
-    """`bool[len(words) + 1]`: whether a row of the embedding, 0 for unknown words, has a word of `column`."""
+    """`bool[len(words) + 1]`: whether `column` has the word of each row of the embedding; row 0 is for unknown words."""
     return np.concatenate(
         [[False], pc.is_in(pa.array(words, pa.string()), value_set=pc.unique(column)).to_numpy(False)]
     )

@@ -15,10 +15,10 @@ from model.data.splits import split_interactions
 from model.data.vocabulary import Vocabulary
 from model.metrics.rating import measure_parts
 from model.rankers.article.training import Fit, fit
-from model.rankers.settings import MODELS, Hyperparameters, with_epochs
+from model.rankers.settings import MODELS, ArticleSettings, with_epochs
 from model.retrieval.dense_recommender import DenseRecommender
 
-SMALL = Hyperparameters("basic", epochs=2, embedding_dimension=4, hidden_units=(8, 4), batch_size=64)
+SMALL = ArticleSettings(epochs=2, embedding_dimension=4, hidden_units=(8, 4), batch_size=64)
 
 
 def checkerboard(users: int = 40, titles: int = 40) -> pa.Table:
@@ -37,7 +37,7 @@ def checkerboard(users: int = 40, titles: int = 40) -> pa.Table:
     )
 
 
-def fit_all(table: pa.Table, settings: Hyperparameters, seed: int, folder: Path) -> Fit:
+def fit_all(table: pa.Table, settings: ArticleSettings, seed: int, folder: Path) -> Fit:
     return fit(table, table.slice(0, 0), Vocabulary.of(table), settings, seed, folder)
 
 
@@ -63,7 +63,7 @@ def test_another_seed_gives_other_weights(tmp_path: Path) -> None:
 
 def test_learns_a_checkerboard(tmp_path: Path) -> None:
     table = checkerboard()
-    settings = Hyperparameters("basic", epochs=150, embedding_dimension=8, hidden_units=(32, 16), batch_size=256)
+    settings = ArticleSettings(epochs=150, embedding_dimension=8, hidden_units=(32, 16), batch_size=256)
     predict = DenseRecommender(fit_all(table, settings, 0, tmp_path).weights).predict
     user, title = np.divmod(np.arange(1_600), 40)
     ratings = predict(
@@ -84,7 +84,7 @@ def test_unknown_users_get_the_mean_of_the_trained_ones(tmp_path: Path) -> None:
 
 
 def test_no_epochs_is_refused() -> None:
-    with pytest.raises(InputError, match="--epochs is 0"):
+    with pytest.raises(InputError, match="ArticleSettings: epochs is 0; give at least 1"):
         with_epochs(MODELS["basic"], 0)
 
 

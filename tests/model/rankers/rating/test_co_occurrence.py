@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.rankers.rating import co_occurrence as module
-from model.rankers.rating.co_occurrence import FURTHEST, SCALE, co_watching
+from model.rankers.rating.co_occurrence import CLIP, SCALE, co_occurrence_features
 
 USERS, TITLES = 60, 40
 
@@ -20,7 +20,7 @@ def checkerboard(share: float = 0.6) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_titles_that_the_same_users_watch_are_alike() -> None:
-    features = co_watching(*checkerboard(), USERS, TITLES, 1, seed=0)
+    features = co_occurrence_features(*checkerboard(), USERS, TITLES, 1, seed=0)
     assert features.shape == (TITLES, 1)
     even, odd = features[::2, 0], features[1::2, 0]
     assert max(even) < 0 < min(odd) or max(odd) < 0 < min(even)
@@ -28,9 +28,9 @@ def test_titles_that_the_same_users_watch_are_alike() -> None:
 
 def test_features_are_of_one_scale_and_zero_where_nobody_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     user, title = checkerboard()
-    assert np.abs(co_watching(user, title, USERS, TITLES, 4, seed=0)).max() == pytest.approx(FURTHEST * SCALE)
-    monkeypatch.setattr(module, "FURTHEST", np.inf)
-    features = co_watching(user, title, USERS, TITLES + 3, 4, seed=0)
+    assert np.abs(co_occurrence_features(user, title, USERS, TITLES, 4, seed=0)).max() == pytest.approx(CLIP * SCALE)
+    monkeypatch.setattr(module, "CLIP", np.inf)
+    features = co_occurrence_features(user, title, USERS, TITLES + 3, 4, seed=0)
     counts = np.bincount(title, minlength=TITLES + 3)
     assert features.dtype == np.float32
     assert not features[TITLES:].any()
@@ -43,18 +43,18 @@ def test_rows_in_another_order_and_twice_change_nothing() -> None:
     user, title = checkerboard()
     order = np.random.default_rng(2).permutation(len(user))
     again = np.concatenate([order, order[:50]])
-    features = co_watching(user, title, USERS, TITLES, 3, seed=0)
-    assert np.array_equal(co_watching(user[again], title[again], USERS, TITLES, 3, seed=0), features)
+    features = co_occurrence_features(user, title, USERS, TITLES, 3, seed=0)
+    assert np.array_equal(co_occurrence_features(user[again], title[again], USERS, TITLES, 3, seed=0), features)
 
 
 def test_the_components_are_those_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FURTHEST", np.inf)
+    monkeypatch.setattr(module, "CLIP", np.inf)
     user, title = checkerboard()
     matrix = np.zeros((USERS, TITLES))
     matrix[user, title] = 1
     matrix /= np.sqrt(matrix.sum(axis=1, keepdims=True) * (matrix.sum(axis=0) + 10))
     leading = np.linalg.svd(matrix)[2][1:4].T / np.sqrt(np.bincount(title) + 10)[:, None]
-    features = co_watching(user, title, USERS, TITLES, 3, seed=0)
+    features = co_occurrence_features(user, title, USERS, TITLES, 3, seed=0)
     for number in range(3):
         assert abs(np.corrcoef(features[:, number], leading[:, number])[0, 1]) > 0.999
 
@@ -63,4 +63,4 @@ def test_the_components_are_those_of_the_whole_matrix(monkeypatch: pytest.Monkey
 def test_a_matrix_of_one_kind_has_no_components(components: int) -> None:
     """All watch everything: popularity is all there is, and rounding is not taken for more."""
     user, title = np.divmod(np.arange(12), 4)
-    assert co_watching(user, title, 3, 4, components, seed=0).shape == (4, 0)
+    assert co_occurrence_features(user, title, 3, 4, components, seed=0).shape == (4, 0)

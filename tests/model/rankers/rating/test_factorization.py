@@ -13,7 +13,8 @@ import tensorflow as tf
 from model.data.interactions import SCHEMA
 from model.data.sources import read_interactions
 from model.data.vocabulary import Vocabulary
-from model.rankers.rating.factorization import RatingFactors, RatingModel, fit_rating, popularity, with_constant
+from model.rankers.rating.factorization import RatingFactors, RatingModel
+from model.rankers.rating.training import fit_rating, popularity, with_constant
 from model.rankers.settings import RatingSettings
 
 SMALL = RatingSettings(members=2, factors=3, epochs=60, warm_up=0.4, learning_rate=0.05, batch_size=512)
@@ -63,7 +64,7 @@ def test_members_are_told_of_those_who_watch_as_much_as_the_settings_say() -> No
         np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32),
         mean=3.0,
         rows=10,
-        settings=replace(BRIEF, members=3, co_watching=(0, 2)),
+        settings=replace(BRIEF, members=3, co_occurrence=(0, 2)),
     )
     every = {name: [0, 1, 2, 3] for name in ("user_row", "title_row")} | {"user_rating": [1.0, 2.0, 3.0, 4.0]}
     with tf.GradientTape() as tape:

@@ -10,13 +10,16 @@ import pyarrow as pa
 import pytest
 
 from model.data.side_features import title_features, user_features
-from model.rankers.relevance.next_title import fit_relevance, histories_of
-from model.rankers.relevance.sequential_ease import Closeness
-from model.rankers.settings import RelevanceSettings
+from model.data.vocabulary import Vocabulary
+from model.rankers.relevance.histories import histories_of
+from model.rankers.relevance.training import fit_relevance
+from model.rankers.settings import RelevanceSettings, SequentialEaseSettings
 from model.retrieval.dot_product_recommender import Factors
 
 USERS, TITLES, EACH = 240, 40, 12
-SETTINGS = replace(RelevanceSettings(), closeness=(Closeness(dimension=16, l2=5.0),), batch_size=256, epochs=24)
+SETTINGS = replace(
+    RelevanceSettings(), sequential_ease=(SequentialEaseSettings(dimension=16, l2=5.0),), batch_size=256, epochs=24
+)
 
 
 def taste() -> pa.Table:
@@ -69,9 +72,9 @@ def fit(table: pa.Table, folder: Path, seed: int = 0, side: pa.Table | None = No
     """Row i + 1 is user i and title i; `side` describes them, `described()` unless given."""
     side = described() if side is None else side
     users, titles = [f"u{number:03}" for number in range(USERS)], [f"t{number:02} (1990)" for number in range(TITLES)]
-    histories = histories_of(table, pa.array(users), pa.array(titles))
+    histories = histories_of(table, Vocabulary(users, titles))
     features = user_features(side, users), title_features(side, titles)
-    return fit_relevance(histories, *features, SETTINGS, seed, folder)[0]
+    return fit_relevance(histories, *features, SETTINGS, seed, folder).factors
 
 
 @pytest.fixture(scope="module")
