@@ -12,6 +12,31 @@ from typing import Any, TypeAlias
 from model.cli import InputError
 
 
+def _at_least(least: int, settings: object, *names: str) -> None:
+    """Check numbers and tuples of numbers, which must have at least one element."""
+    for name in names:
+        value = getattr(settings, name)
+        values = value if isinstance(value, tuple) else (value,)
+        if not (values and all(number >= least for number in values)):
+            raise _refuse(settings, name, f"at least {least}")
+
+
+def _above_zero(settings: object, *names: str) -> None:
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise _refuse(settings, name, "a number above 0")
+
+
+def _share(settings: object, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(settings, name) <= 1:
+            raise _refuse(settings, name, "a number from 0 to 1")
+
+
+def _refuse(settings: Any, name: str, wanted: str) -> InputError:
+    return InputError(f"{type(settings).__name__}: {name} is {getattr(settings, name)}; give {wanted}")
+
+
 @dataclass(frozen=True)
 class ArticleSettings:
     """The article's ranking model: two embeddings and dense layers."""
@@ -152,28 +177,3 @@ DEFAULT_SPLITS: Mapping[str, str] = {"basic": "time", "tuned": "time", "rating":
 def with_epochs(settings: Settings, epochs: int | None) -> Settings:
     """`settings` with another number of epochs; unchanged for None."""
     return settings if epochs is None else replace(settings, epochs=epochs)
-
-
-def _at_least(least: int, settings: object, *names: str) -> None:
-    """Check numbers and tuples of numbers, which must have at least one element."""
-    for name in names:
-        value = getattr(settings, name)
-        values = value if isinstance(value, tuple) else (value,)
-        if not (values and all(number >= least for number in values)):
-            raise _refuse(settings, name, f"at least {least}")
-
-
-def _above_zero(settings: object, *names: str) -> None:
-    for name in names:
-        if not getattr(settings, name) > 0:
-            raise _refuse(settings, name, "a number above 0")
-
-
-def _share(settings: object, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(settings, name) <= 1:
-            raise _refuse(settings, name, "a number from 0 to 1")
-
-
-def _refuse(settings: Any, name: str, wanted: str) -> InputError:
-    return InputError(f"{type(settings).__name__}: {name} is {getattr(settings, name)}; give {wanted}")

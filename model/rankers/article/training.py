@@ -96,7 +96,7 @@ def _weights(model: RankingModel, vocabulary: Vocabulary, train: pa.Table) -> De
 
 
 def _trained_rows(words: Sequence[str], column: pa.ChunkedArray) -> np.ndarray:
-    """`bool[len(words) + 1]`: whether `column` has the word of each row of the embedding; row 0 is for unknown words."""
+    """`bool[len(words) + 1]`: whether `column` has the word of each embedding row; row 0 is for unknown words."""
     return np.concatenate(
         [[False], pc.is_in(pa.array(words, pa.string()), value_set=pc.unique(column)).to_numpy(False)]
     )

@@ -32,7 +32,7 @@ USER_ROW, TITLE_ROW = "user_row", "title_row"
 
 @dataclass(frozen=True)
 class RatingFactors:
-    """A fitted model of U users and M titles, all float32. Row 0 is for users or titles that are not in the vocabulary."""
+    """A fitted model of U users and M titles, all float32. Row 0 is for users or titles outside the vocabulary."""
 
     mean: float
     low: float

@@ -42,7 +42,7 @@ class Tower(tf.Module):
 
     @property
     def rows(self) -> int:
-        """N"""
+        """The number of users or titles."""
         return self._features.shape[0]
 
     def moments(self) -> tuple[tf.Tensor, tf.Tensor]:

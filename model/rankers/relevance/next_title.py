@@ -13,6 +13,8 @@ side data departs in nothing and gets the most popular titles.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -75,7 +77,7 @@ class NextTitleModel(tfrs.Model):
             remove_accidental_hits=True,
         )
 
-    def compute_loss(self, features: Features, training: bool = False) -> tf.Tensor:
+    def compute_loss(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The loss summed over the batch, a scalar."""
         users, titles = features[USER_ROW], features[TITLE_ROW]
         # Random numbers are drawn in the order of these lines.

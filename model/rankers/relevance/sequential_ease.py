@@ -1,4 +1,4 @@
-"""Sequential EASE: vectors of titles and of users' histories in closed form, from the order in which titles are watched.
+"""Sequential EASE: vectors of titles and of histories in closed form, from the order in which titles are watched.
 
 EASE (Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data") predicts a history from itself by a matrix B of
 title weights with a zero diagonal: with G = X'X and P = (G + l2 I)^-1, `B[i, j] = -P[i, j] / P[j, j]`. Two things are

@@ -129,7 +129,7 @@ def _combine(
 
 
 def _add_tower(vectors: np.ndarray, tower: np.ndarray, interactions: np.ndarray, prior: float) -> np.ndarray:
-    """`float32[rows + 1, D]`: `vectors` plus a share of the tower's, which falls with interactions; row 0 is all tower."""
+    """`float32[rows + 1, D]`: `vectors` plus a share of `tower` that falls with interactions; row 0 is `tower`'s."""
     share = (prior / (interactions + prior)).astype(np.float32)[:, None]
     return np.concatenate([tower[:1], vectors + share * tower[1:]])
 
