@@ -12,7 +12,7 @@ from model.data.interactions import Interactions
 from model.data.sources import read_interactions
 
 # The same examples in every run; `--hypothesis-profile default` draws others.
-settings.register_profile("same", derandomize=True)
+settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
 
 

@@ -1,1 +1,1 @@
-"""What models learn from: interactions, where they come from, and how they are split."""
+"""What models learn from: interactions, their sources, and how they are split."""

@@ -1,4 +1,4 @@
-"""Interactions: who rated what, how and when. The one table that every stage starts from."""
+"""Interactions: who rated what, how and when. Every stage starts from this table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIDE_SCHEMA = pa.schema(
         ("user_zip_code", pa.string()),
     ]
 )
-"""The columns that MovieLens sources may have beside them, named as TensorFlow Datasets does; gender true is male."""
+"""The side columns that MovieLens sources may have, named as in TensorFlow Datasets; gender true is male."""
 
 NO_USER = "no user_id"
 NO_TITLE = "no movie_title"
@@ -56,32 +56,33 @@ class ColumnError(InputError):
 
 @dataclass(frozen=True)
 class Interactions:
-    """Rows that can be used, in the order of their source, and the count of those that cannot."""
+    """The usable rows in the order of their source, and how many rows are not usable."""
 
     table: pa.Table
-    """The columns of `SCHEMA`, none null, no empty string, every rating finite; then side columns."""
+    """The columns of `SCHEMA` without nulls or empty strings, with finite ratings; then side columns."""
     source: str
     """The dataset as the user named it."""
     rejects: dict[str, int] = field(default_factory=dict)
-    """Rows left out, by reason."""
+    """The number of rows left out, by reason."""
 
 
 def conform(table: pa.Table, columns: Mapping[str, str], where: str) -> tuple[pa.Table, dict[str, int]]:
     """Bring a table, or one batch of it, to `SCHEMA` and leave out the rows that cannot be used.
 
     Args:
-      table: any columns. Ids and titles may be strings or, ids alone, integers; a rating any number; a timestamp whole
-        or fractional seconds, an Arrow timestamp or a date.
+      table: any columns. Titles are strings, ids strings or integers, ratings numbers, and timestamps seconds, Arrow
+        timestamps or dates. Fractions of a second are dropped.
       columns: our names to the table's, for those that differ.
       where: the file or dataset, for messages.
 
     Returns:
       The usable rows in their order, the columns of `SCHEMA` first and all other columns after them; and the number of
-      rows left out by reason, each row under the first reason that holds: no user_id, no movie_title, rating not
+      rows left out by reason. A row counts under the first reason that holds: no user_id, no movie_title, rating not
       finite, no timestamp.
 
     Raises:
-      InputError: a column is missing or its type does not fit.
+      ColumnError: a column is missing or has the wrong type.
+      InputError: a value cannot be read.
     """
     required = {name: _cast(table, name, columns.get(name, name), where) for name in SCHEMA.names}
     side = {ours: _column(table, ours, theirs, where) for ours, theirs in columns.items() if ours not in required}
@@ -103,26 +104,26 @@ def add_rejects(total: dict[str, int], more: Mapping[str, int]) -> None:
 
 
 def describe(interactions: Interactions) -> str:
-    """A few lines to print: what was read, its first rows, and what was left out."""
+    """Lines to print: what was read, its first rows, and what was left out."""
     table = interactions.table
     ratings, times = (pc.min_max(table[name]).as_py() for name in (USER_RATING, TIMESTAMP))
     lines = [
         f"{interactions.source}: {table.num_rows:,} interactions, {pc.count_distinct(table[USER_ID]).as_py():,} users, "
-        f"{pc.count_distinct(table[MOVIE_TITLE]).as_py():,} titles, ratings {ratings['min']:g} to {ratings['max']:g}, "
-        f"{_day(times['min'])} to {_day(times['max'])}"
+        f"{pc.count_distinct(table[MOVIE_TITLE]).as_py():,} titles",
+        f"  ratings {ratings['min']:g} to {ratings['max']:g}, {_day(times['min'])} to {_day(times['max'])}",
+        f"  {'user_id':<12} {'movie_title':<40} {'user_rating':>11} {'timestamp':>12}",
     ]
-    lines += [f"  {'user_id':<12} {'movie_title':<44} {'user_rating':>11} {'timestamp':>12}"]
     for row in table.slice(0, 3).select(SCHEMA.names).to_pylist():
-        lines.append(f"  {row[USER_ID]:<12.12} {row[MOVIE_TITLE]:<44.44} {row[USER_RATING]:>11g} {row[TIMESTAMP]:>12}")
+        lines.append(f"  {row[USER_ID]:<12.12} {row[MOVIE_TITLE]:<40.40} {row[USER_RATING]:>11g} {row[TIMESTAMP]:>12}")
     lines += [f"  left out: {rows:,} rows with {reason}" for reason, rows in interactions.rejects.items()]
     return "\n".join(lines)
 
 
 def digest(table: pa.Table) -> str:
-    """A name for exactly these interactions, whatever their order: 64 hexadecimal digits.
+    """A name for exactly these interactions in any order: 64 hexadecimal digits.
 
-    SHA-256 over the number of rows and the sums, modulo 2**64, of two hashes of each row's four columns. A sum does not
-    know the order, and takes no sort of millions of rows.
+    It is the SHA-256 of the number of rows and of the sums, modulo 2**64, of two hashes of each row's four columns. A
+    sum does not depend on the order, and needs no sort of millions of rows.
     """
     total = hashlib.sha256(table.num_rows.to_bytes(8, "little"))
     for salt in (0, 1):
@@ -131,7 +132,7 @@ def digest(table: pa.Table) -> str:
 
 
 def row_hashes(table: pa.Table, salt: int = 0) -> np.ndarray:
-    """`uint64[rows]`: a hash of each row's four columns. Equal rows have equal hashes, on every machine."""
+    """`uint64[rows]`: a hash of each row's four columns. Equal rows have equal hashes on every machine."""
     hashes = np.full(table.num_rows, salt, np.uint64)
     for name in (USER_ID, MOVIE_TITLE):
         hashes = _mix(hashes + _word_hashes(table[name]))
@@ -147,7 +148,7 @@ def _word_hashes(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _mix(hashes: np.ndarray) -> np.ndarray:
-    """The finalizer of SplitMix64: every bit of the input changes half of the output's. Changes `hashes` itself."""
+    """The finalizer of SplitMix64, in place: every input bit changes half of the output bits."""
     hashes += np.uint64(0x9E3779B97F4A7C15)
     hashes ^= hashes >> np.uint64(30)
     hashes *= np.uint64(0xBF58476D1CE4E5B9)
@@ -209,7 +210,7 @@ def _seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
         finite = pc.if_else(pc.is_finite(column), column, pa.scalar(None, kind))
         return pc.floor(finite).cast(pa.int64())
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        # `safe` would refuse a time that is no whole second.
+        # With `safe` Arrow would refuse fractions of a second.
         column = column.cast(pa.timestamp("s", getattr(kind, "tz", None)), safe=False)
     return column.cast(pa.int64())
 
@@ -217,7 +218,7 @@ def _seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _unusable(
     user: pa.ChunkedArray, title: pa.ChunkedArray, rating: pa.ChunkedArray, time: pa.ChunkedArray
 ) -> dict[str, np.ndarray]:
-    """By reason, `bool[rows]`."""
+    """Which rows each reason holds for, `bool[rows]`."""
     return {
         NO_USER: ~_flags(pc.not_equal(user, "")),
         NO_TITLE: ~_flags(pc.not_equal(title, "")),

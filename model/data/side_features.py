@@ -1,4 +1,4 @@
-"""What is known of users and titles beside who watched what, as arrays with a row for each."""
+"""Side data of users and titles as arrays with a row for each."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import pyarrow.compute as pc
 from model.contract import MOVIE_TITLE, USER_ID
 
 AGES = (18, 25, 30, 35, 40, 45, 50, 56)
-"""Where the buckets of ages begin; the first is everybody younger."""
+"""Where the buckets of ages begin; a first bucket holds everybody younger."""
 YEARS = (1930, 1940, 1950, 1960, 1970, 1980, 1985, 1990, 1993, 1995, 1996, 1997, 1998, 2000, 2005, 2010, 2015, 2020)
-"""Where the buckets of release years begin: finer where catalogues are dense."""
+"""Where the buckets of release years begin; they are finer where catalogues are dense."""
 
 _YEAR = r"\((?P<year>\d{4})\)\s*$"
 
 
 def user_features(table: pa.Table, users: Sequence[str]) -> np.ndarray:
-    """Age bucket, gender, occupation and occupation by gender of each user, one-hot: `float32[U, F]`.
+    """Age bucket, gender, occupation, and occupation by gender of each user, one-hot: `float32[U, F]`.
 
-    Zeros where nothing is known. Occupation by gender, as what men and women of one occupation like differs in another
-    way than in another one: on users left out by fifths, it takes 0.0023 off the squared error of 1.0349 of ratings of
-    MovieLens 100K (95% interval from -0.0054 to +0.0006, over users).
+    A user without side data has zeros. Occupation by gender is there because men and women differ in other ways in one
+    occupation than in another: in five-fold cross-validation over users of MovieLens 100K it lowers the squared error
+    of ratings by 0.0023 from 1.0349 (95% CI -0.0006 to 0.0054, over users).
 
-    F is at least 1, as products of no columns end TensorFlow's process.
+    F is at least 1, because TensorFlow crashes on products of no columns.
 
     Args:
       table: interactions with any of the columns `raw_user_age`, `bucketized_user_age`, `user_gender` and
-        `user_occupation_text`; what the first row of a user says holds.
+        `user_occupation_text`; the first row of each user counts.
       users: the U ids.
     """
     first = _first_rows(table[USER_ID], users)
@@ -45,7 +45,7 @@ def user_features(table: pa.Table, users: Sequence[str]) -> np.ndarray:
         if name in table.column_names:
             values = _take(table[name], first).cast(pa.string())
             kinds = pc.unique(values.drop_null()).sort()
-            one_hot[name] = _one_hot(_places(values, kinds), len(kinds))
+            one_hot[name] = _one_hot(_index(values, kinds), len(kinds))
     columns += one_hot.values()
     if len(one_hot) == 2:
         gender, occupation = one_hot.values()
@@ -54,12 +54,13 @@ def user_features(table: pa.Table, users: Sequence[str]) -> np.ndarray:
 
 
 def title_features(table: pa.Table, titles: Sequence[str]) -> np.ndarray:
-    """Genres, and the bucket of the release year that ends a title, of each title: `float32[M, F]`.
+    """Genres of each title, and the bucket of the release year that ends it: `float32[M, F]`.
 
-    Genres are scaled so that a title of several weighs as much as one of a single genre; zeros where nothing is known.
+    Genres are scaled so that a title with several weighs as much as one with a single genre. A title without side data
+    has zeros.
 
     Args:
-      table: interactions, with `movie_genres` or without; what the first row of a title says holds.
+      table: interactions, with `movie_genres` or without; the first row of each title counts.
       titles: the M titles.
     """
     years = pc.struct_field(pc.extract_regex(pa.array(titles, pa.string()), _YEAR), "year")
@@ -71,13 +72,13 @@ def title_features(table: pa.Table, titles: Sequence[str]) -> np.ndarray:
         kinds = pc.unique(lists.flatten()).sort()
         lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
         genres = np.zeros((len(titles), len(kinds)), np.float32)
-        genres[np.repeat(np.arange(len(titles)), lengths), _places(lists.flatten(), kinds)] = 1
+        genres[np.repeat(np.arange(len(titles)), lengths), _index(lists.flatten(), kinds)] = 1
         columns.append(genres / np.sqrt(np.maximum(1, genres.sum(axis=1, keepdims=True))))
     return np.concatenate(columns, axis=1)
 
 
 def _first_rows(column: pa.ChunkedArray, words: Sequence[str]) -> pa.Array:
-    """`int64[len(words)]`: the first row of `column` with each word; null where it has none."""
+    """`int64[len(words)]`: the first row of `column` that has each word; null where none has."""
     return pc.index_in(pa.array(words, pa.string()), value_set=column.combine_chunks()).cast(pa.int64())
 
 
@@ -86,11 +87,11 @@ def _take(column: pa.ChunkedArray, rows: pa.Array) -> pa.Array:
     return taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
 
 
-def _places(values: pa.Array, kinds: pa.Array) -> np.ndarray:
-    """The place of each value among `kinds`; -1 for null."""
+def _index(values: pa.Array, kinds: pa.Array) -> np.ndarray:
+    """The index of each value in `kinds`; -1 for null."""
     return pc.fill_null(pc.index_in(values, value_set=kinds), -1).to_numpy(zero_copy_only=False)
 
 
-def _one_hot(place: np.ndarray, size: int) -> np.ndarray:
-    """`float32[rows, size]`, a row of zeros for a place of -1."""
-    return (place[:, None] == np.arange(size)).astype(np.float32)
+def _one_hot(index: np.ndarray, size: int) -> np.ndarray:
+    """`float32[rows, size]`, a row of zeros for an index of -1."""
+    return (index[:, None] == np.arange(size)).astype(np.float32)

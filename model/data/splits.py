@@ -1,4 +1,4 @@
-"""Ways to set interactions aside, so that a model is measured on what it was not trained on."""
+"""Ways to set interactions aside, so that a model is measured on rows it was not trained on."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from model.data.interactions import SCHEMA, Interactions, row_hashes
 
 NAMES = ("time", "cutoff", "random", "last_n", "given", "none")
 CUTS = (0.6, 0.8)
-"""Where validation and test begin, as shares: of the range of timestamps for `time`, of the rows for `random`."""
+"""Where validation and test begin: as shares of the range of timestamps for `time`, of the rows for `random`."""
 
 TRAIN, VALIDATION, TEST = range(3)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Interactions in three parts, each in the order of the table they come from; any part may be empty."""
+    """Interactions in three parts, each in the order of the source; any part may be empty."""
 
     name: str
     train: pa.Table
     validation: pa.Table
     test: pa.Table
     settings: dict[str, Any] = field(default_factory=dict)
-    """What else decided the split, for the record that is kept with a model."""
+    """Whatever else decided the split, to be recorded with the model."""
 
     @property
     def parts(self) -> dict[str, pa.Table]:
@@ -56,21 +56,28 @@ def split_interactions(
 ) -> Split:
     """Put every row of a table of interactions into exactly one part.
 
+    Each split by `name`:
+
+    - `time` cuts the range of timestamps at 60% and 80%, as the article does. A row at a cut is in the earlier part.
+    - `cutoff` has the same test part as `time` and trains on everything before it, as a nightly model does. There is no
+      validation part, so settings must be chosen elsewhere.
+    - `random` draws 60%, 20% and 20% of the rows by `seed`. The order of the rows does not matter.
+    - `last_n` sets each user's last rows aside as the test part. Of rows in the same second, the last in the table
+      count as later. There is no validation part.
+    - `given` takes `validation` and `test` as they are, and the table as the train part.
+    - `none` puts everything into the train part.
+
     Args:
-      table: of `model.data.interactions.SCHEMA`, at least one row.
-      name: `time` cuts the range of timestamps at 60% and 80%, a row at a cut in the earlier part, as the article has
-        it. `cutoff` has the same test part and trains on everything before it, as a model does that is made anew
-        every night; settings are to be chosen elsewhere, as there is no validation part. `random` draws 60%, 20% and
-        20% of the rows by `seed`; the same rows in another order are split the same. `last_n` sets each user's last
-        rows aside as the test part, of those of one second the last in the table; there is no validation part. `given`
-        takes `validation` and `test` as they are and the table as the train part. `none` has all in the train part.
+      table: interactions, at least one row.
+      name: of the split.
       seed: for `random`.
-      last_n: for `last_n`, how many rows a user, at least 1.
+      last_n: for `last_n`, how many rows of each user are set aside; at least 1.
       validation: for `given`.
       test: for `given`.
 
     Raises:
-      InputError: there is no such split, `last_n` is less than 1, or `given` is given nothing.
+      InputError: there is no such split, `last_n` is less than 1, or there is neither `validation` nor `test` for
+        `given`.
     """
     none = table.slice(0, 0)
     if name == "time":
@@ -105,17 +112,17 @@ def _part_by_time(table: pa.Table) -> np.ndarray:
 
 
 def _part_at_random(table: pa.Table, seed: int) -> np.ndarray:
-    # Rows are drawn by their content, so that the order of the source does not matter.
-    place = np.empty(table.num_rows, np.int64)
-    place[np.argsort(row_hashes(table, salt=seed), kind="stable")] = np.arange(table.num_rows)
-    return np.searchsorted([round(share * table.num_rows) for share in CUTS], place, side="right")
+    # Rows are drawn by their content, so the order of the source does not matter.
+    rank = np.empty(table.num_rows, np.int64)
+    rank[np.argsort(row_hashes(table, salt=seed), kind="stable")] = np.arange(table.num_rows)
+    return np.searchsorted([round(share * table.num_rows) for share in CUTS], rank, side="right")
 
 
 def _part_by_last(table: pa.Table, last_n: int) -> np.ndarray:
     if last_n < 1:
         raise InputError(f"last_n: cannot set aside {last_n} rows of each user; give a whole number of at least 1")
     users = pc.index_in(table[USER_ID], value_set=pc.unique(table[USER_ID])).to_numpy()
-    # The sort is stable: interactions of one second stay in the table's order.
+    # The sort is stable: interactions in the same second keep the table's order.
     order = np.lexsort((table[TIMESTAMP].to_numpy(), users))
     ends = np.cumsum(np.bincount(users))[users[order]]
     part = np.full(table.num_rows, TRAIN)

@@ -1,1 +1,1 @@
-"""What learns: each kind of model, its settings and its training."""
+"""The models: each kind's settings, network and training."""

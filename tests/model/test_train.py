@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +18,7 @@ from pyarrow import parquet
 from model import evaluate, train
 from model.artifact.model_json import check_files, digests, read_description
 from model.cli import InputError
+from model.rankers.settings import ArticleSettings
 from tests.model.rankers.article.test_training import checkerboard
 
 BASIC = ("--model", "basic")
@@ -30,7 +34,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work") / "model"
-    train.main([*BASIC, "--dataset", str(data), "--split", "random", "--model_dir", str(folder), "--epochs", "2"])
+    flags = [*BASIC, "--dataset", str(data), "--split", "random", "--model_dir", str(folder), "--epochs", "2"]
+    train.main(flags, now=lambda: datetime(2026, 1, 2, 4, 5, 6, tzinfo=timezone(timedelta(hours=1))))
     return folder
 
 
@@ -38,6 +43,8 @@ def test_model_json_describes_the_model(trained: Path) -> None:
     described = read_description(trained)
     assert (described["model_kind"], described["score_kind"]) == ("basic", "rating")
     assert described["model_version"].startswith("basic-")
+    assert described["created_at"] == "2026-01-02T03:05:06+00:00"
+    assert described["settings"] == asdict(ArticleSettings(epochs=2))
     assert described["vocabulary"] == {"users": 40, "titles": 40}
     # Embeddings with a row for the unknown, then 64-256-64-1 with biases.
     assert described["parameters"]["trainable"] == 2 * 41 * 32 + 64 * 256 + 256 + 256 * 64 + 64 + 64 + 1
@@ -48,6 +55,22 @@ def test_model_json_describes_the_model(trained: Path) -> None:
     assert all(0 < described["metrics"][part]["rmse"] < 5 for part in ("train", "validation", "test"))
     check_files(trained, described["files"])
     assert {"saved_model.pb", "variables/variables.index"} <= set(described["files"])
+
+
+def test_a_fit_prints_one_line_of_its_own_and_keras_none(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*BASIC, "--dataset", str(data), "--split", "random", "--epochs", "3", "--refit"]
+    train.main([*flags, "--model_dir", str(tmp_path / "model")])
+    printed = capfd.readouterr()
+    assert not re.search(r"Epoch|loss:|regularization|step", printed.out + printed.err)
+    lines = printed.out.splitlines()
+    first, again = (number for number, line in enumerate(lines) if line.startswith("fitting basic to "))
+    assert lines[first] == "fitting basic to 720 interactions"
+    assert re.fullmatch(r"RMSE \d\.\d{4} in training, \d\.\d{4} on validation after 3 epochs", lines[first + 1])
+    assert lines[again] == "fitting basic to 1,200 interactions"
+    assert re.fullmatch(r"RMSE \d\.\d{4} in training after 3 epochs", lines[again + 1])
+    assert max(map(len, lines)) <= 80 or str(tmp_path) in max(lines, key=len)
 
 
 def test_history_picture_and_tensorboard_logs_are_kept(trained: Path) -> None:
@@ -183,7 +206,7 @@ def test_a_split_without_train_rows_is_refused(tmp_path: Path) -> None:
     [
         (["--dataset", "nosuch"], "nosuch"),
         (["--model", "best"], "--model"),
-        (["--epochs", "0"], "--epochs is 0"),
+        (["--epochs", "0"], "--epochs 0: give a whole number of at least 1"),
         (["--colour", "red"], "--colour"),
         (["--split", "given"], "--test_dataset"),
     ],

@@ -1,6 +1,6 @@
-"""MovieLens as GroupLens publishes it: folders and zips, told apart by their files."""
+"""MovieLens as GroupLens publishes it, in folders and zips; their files tell the release."""
 
-# ruff: noqa: SIM905 - as literals the lists would take a line a word
+# ruff: noqa: SIM905 - list literals would take a line for each word
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ GENRES_100K = (
     "Unknown Action Adventure Animation Children Comedy Crime Documentary Drama Fantasy Film-Noir Horror Musical "
     "Mystery Romance Sci-Fi Thriller War Western"
 ).split()
-"""By position in u.item. TensorFlow Datasets, and the later MovieLens datasets, say Children for Children's."""
+"""In the order of the flags in u.item. TensorFlow Datasets and later releases say Children for Children's."""
 
 OCCUPATIONS_1M = (
     "other/not specified, academic/educator, artist, clerical/admin, college/grad student, customer service, "
     "doctor/health care, executive/managerial, farmer, homemaker, K-12 student, lawyer, programmer, retired, "
     "sales/marketing, scientist, self-employed, technician/engineer, tradesman/craftsman, unemployed, writer"
 ).split(", ")
-"""By code in users.dat, as the README of ml-1m has them."""
+"""In the order of the codes in users.dat, as the README of ml-1m lists them."""
 
 AGE_BUCKETS = np.array([1, 18, 25, 35, 45, 50, 56], np.float32)
-"""The least age of each bucket; the first is everybody under 18."""
+"""The least age of each bucket; the first bucket is everybody under 18."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Release:
     names: frozenset[str]
     open: Callable[[str], IO[bytes]]
     ratings: str
-    """The name of the file of ratings, which tells the layout."""
+    """The name of the file of ratings, which tells the layout of the others."""
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file. Raises: InputError: it is not there."""
+        """The bytes of one file. Raises InputError where it is missing."""
         if name not in self.names:
             raise InputError(f"{self.where}: holds {self.ratings} but no {name}; {REMEDY}")
         with self.open(name) as file:
@@ -61,7 +61,7 @@ class Release:
 
 
 def find_release(path: str) -> Release | None:
-    """The MovieLens dataset at `path`: a folder, a zip, or a file of ratings such as `u1.base` among the other files.
+    """The MovieLens dataset at `path`: a folder, a zip, or a file of ratings such as `u1.base` beside the other files.
 
     Returns:
       None where `path` is something else.
@@ -75,7 +75,7 @@ def find_release(path: str) -> Release | None:
         return _zipped(path)
     folder, _, name = path.rpartition("/")
     folder = folder or "."
-    # A fold of ml-100k has no name of its own kind, so it is known by the company it keeps.
+    # The folds of ml-100k have names like u1.base, so the files beside them tell what they are.
     suffix = PurePosixPath(name).suffix
     companion = {".dat": "movies.dat", ".csv": "movies.csv"}.get(suffix, "u.item")
     if suffix in (".parquet", ".pq") or (suffix == ".csv" and not name.startswith("ratings")):
@@ -88,8 +88,8 @@ def find_release(path: str) -> Release | None:
 def read_release(release: Release) -> pa.Table:
     """The ratings with titles and side columns, in the order of the file of ratings.
 
-    Titles are as TensorFlow Datasets has them, to the byte. A rating of a movie that the dataset does not describe has
-    no title; what is not known of a user is null.
+    Titles are the same bytes as in TensorFlow Datasets. A rating of a movie that the dataset does not describe has a
+    null title. Unknown side data are null.
 
     Raises:
       InputError: a file is missing or not as published.
@@ -144,7 +144,7 @@ def _ratings_100k(release: Release) -> pa.Table:
 
 
 def _ratings_dat(release: Release) -> pa.Table:
-    # `::` is read as `:` with an empty column between each two fields.
+    # Arrow takes one character only, so `::` is read as `:` with an empty column between two fields.
     return _read_ratings(release, ":", [USER_ID, "1", "movie_id", "3", USER_RATING, "5", TIMESTAMP])
 
 
@@ -156,7 +156,7 @@ def _ratings_csv(release: Release) -> pa.Table:
 def _read_ratings(
     release: Release, delimiter: str, names: list[str] | None, wanted: list[str] | None = None
 ) -> pa.Table:
-    """User, movie, rating and time of the file of ratings; its columns are `names`, or in its first line if None."""
+    """User, movie, rating and time. The columns of the file are `names`, or those in its first line for None."""
     wanted = wanted or [USER_ID, "movie_id", USER_RATING, TIMESTAMP]
     kinds = dict(zip(wanted, (pa.string(), pa.string(), pa.float32(), pa.int64()), strict=True))
     with release.open(release.ratings) as file:
@@ -207,18 +207,18 @@ def _users_100k(release: Release) -> pa.Table:
 
 def _users_dat(release: Release) -> pa.Table | None:
     if "users.dat" not in release.names:
-        return None  # ml-10m tells nothing of its users.
+        return None  # ml-10m says nothing about its users.
     rows = _records(release.read("users.dat").decode("latin-1"), "::", 5, "users.dat")
     ids, genders, ages, codes, zips = zip(*rows, strict=True)
     return _users(ids, genders, [OCCUPATIONS_1M[int(code)] for code in codes], zips, np.array(ages, np.float32))
 
 
 def _records(text: str, separator: str, width: int, name: str) -> list[list[str]]:
-    """The fields of every line that is not blank. `str.splitlines` would also split at ends that titles may hold."""
+    """The fields of every line that is not blank. `str.splitlines` would also split at characters within titles."""
     rows = [line.rstrip("\r").split(separator) for line in text.split("\n") if line.strip()]
     for number, row in enumerate(rows, 1):
         if len(row) != width:
-            raise ValueError(f"{name} line {number} has {len(row)} fields for {width}")
+            raise ValueError(f"{name} line {number} has {len(row)} fields instead of {width}")
     if not rows:
         raise ValueError(f"{name} is empty")
     return rows
@@ -250,7 +250,7 @@ def _users(
 
 
 def _join(table: pa.Table, key: str, other: pa.Table) -> pa.Table:
-    """`table` with the columns of `other`, null where `other` has no row of the key; the order of `table` is kept."""
+    """`table` in its order with the columns of `other` added, null where `other` lacks the key."""
     rows = pc.index_in(table[key], value_set=other[key])
     for name in other.column_names:
         if name != key:

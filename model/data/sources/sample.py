@@ -1,6 +1,6 @@
-"""The sample: interactions made from a seed, shaped like MovieLens 100K, with tastes in them that a model can learn."""
+"""The sample: interactions generated from a seed, shaped like MovieLens 100K, with tastes that a model can learn."""
 
-# ruff: noqa: SIM905 - as literals the lists would take a line a word
+# ruff: noqa: SIM905 - list literals would take a line for each word
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SECOND_WORDS = (
 
 @dataclass(frozen=True)
 class _World:
-    """What the ratings come from. U users, M movies, G genres, F factors."""
+    """What the ratings are generated from. U users, M movies, G genres, F factors."""
 
     genres: np.ndarray
     """`float[M, G]`, rows adding up to 1."""
@@ -55,17 +55,17 @@ class _World:
     user_bias: np.ndarray
     """`float[U]`"""
     taste: np.ndarray
-    """`float[U, M]`: how much more or less than most people this user likes this movie."""
+    """`float[U, M]`: how much more than most people this user likes this movie; negative for less."""
 
 
 def read_sample() -> pa.Table:
     """100,000 interactions of 1,000 users with about 1,700 titles, in order of time, the same bytes on every machine.
 
-    A rating is the movie's bias, the user's bias, the user's taste for the movie's genres and noise. Users choose what
-    is popular and what they like, arrive over seven months, and rate in sittings. Some have side data.
+    A rating is the sum of the movie's bias, the user's bias, the user's taste for the movie's genres, and noise. Users
+    choose what is popular and what they like, arrive over seven months, and rate in sittings. Most have side data.
     """
-    # RandomState's stream is frozen for good, a Generator's is not. From here on only +, -, *, /, comparison and sort
-    # are used, element by element: these round alike everywhere, while exp, log and matrix products do not.
+    # The stream of RandomState never changes, that of a Generator may. From here on only +, -, *, /, comparisons and
+    # sorts are used, element by element: these round alike on every machine; exp, log and matrix products do not.
     random = np.random.RandomState(20_231_005)
     world = _make_world(random)
     users, movies = _choose(random, world)
@@ -134,12 +134,12 @@ def _counts_per_user(random: np.random.RandomState) -> np.ndarray:
 
 
 def _times(random: np.random.RandomState, users: np.ndarray) -> np.ndarray:
-    """`int64[rows]` seconds, rising within a user: each user arrives some day and rates in one or more sittings."""
+    """`int64[rows]` seconds, rising for each user, who arrives some day and rates in one or more sittings."""
     starts, counts = np.unique(users, return_index=True, return_counts=True)[1:]
-    place = np.arange(len(users)) - np.repeat(starts, counts)
+    number = np.arange(len(users)) - np.repeat(starts, counts)
     arrival = START + np.floor(random.random_sample(USERS) * SPAN).astype(np.int64)
     sittings = np.where(random.random_sample(USERS) < 0.6, 1, 1 + counts // 25)
-    sitting = place * sittings[users] // counts[users]
+    sitting = number * sittings[users] // counts[users]
     later = random.random_sample((USERS, sittings.max()))
     later[:, 0] = 0
     later[np.arange(sittings.max())[None, :] >= sittings[:, None]] = 1
@@ -167,7 +167,7 @@ def _genre_names(genres: np.ndarray) -> pa.Array:
 
 
 def _side_data(random: np.random.RandomState) -> dict[str, pa.Array]:
-    """By column, a value for each user, null for those of whom nothing is known."""
+    """A value for each user in each column, null for users without side data."""
     unknown = random.random_sample(USERS) >= DESCRIBED
     youth = random.random_sample(USERS)
     values = {
@@ -180,7 +180,7 @@ def _side_data(random: np.random.RandomState) -> dict[str, pa.Array]:
 
 
 def _normal(random: np.random.RandomState, size: int) -> np.ndarray:
-    """`float[size]`, nearly normal with mean 0 and deviation 1: twelve uniforms added, one by one."""
+    """`float[size]`, nearly normal with mean 0 and deviation 1: the sum of twelve uniforms."""
     total = np.full(size, -6.0)
     for _ in range(12):
         total += random.random_sample(size)

@@ -1,4 +1,4 @@
-"""Interactions in Parquet and CSV files, under whatever names their columns have."""
+"""Interactions in Parquet and CSV files, whatever the names of their columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_ROWS = 1 << 17
 
 
 def find_files(dataset: str) -> list[str]:
-    """The files that a path, a glob or a folder stands for, sorted; of a folder the Parquet files or else the CSV.
+    """The files of a path, a glob or a folder, sorted. Of a folder, its Parquet files, or its CSV files if it has none.
 
     Raises:
       InputError: the glob matches nothing, or the folder holds neither.
@@ -40,7 +40,7 @@ def find_files(dataset: str) -> list[str]:
 
 
 def is_parquet(path: str) -> bool:
-    """Whether the file is Parquet, by its name or, where that tells nothing, by its first bytes."""
+    """Whether the file is Parquet: by its suffix, or without a known suffix by its first bytes."""
     if path.endswith(PARQUET_SUFFIXES + CSV_SUFFIXES):
         return path.endswith(PARQUET_SUFFIXES)
     with storage.open_input(path) as file:
@@ -48,13 +48,13 @@ def is_parquet(path: str) -> bool:
 
 
 def read_files(paths: list[str], columns: Mapping[str, str]) -> tuple[pa.Table, dict[str, int]]:
-    """The usable rows of all files, in the order of the files, and the number of the others by reason.
+    """The usable rows of all files in their order, and the number of rows left out by reason.
 
-    Files are read a batch at a time, so that what is not kept does not take memory.
+    Files are read a batch at a time, so that what is left out takes no memory.
 
     Args:
       paths: at least one file.
-      columns: our names to theirs, where they differ.
+      columns: our names to those in the files, where they differ.
 
     Raises:
       InputError: a file cannot be read, lacks a column, or has other columns than the first file.
@@ -87,14 +87,14 @@ def _read_parquet(path: str) -> Iterator[pa.Table]:
 
 
 def _read_csv(path: str, columns: Mapping[str, str]) -> Iterator[pa.Table]:
-    # An id such as 007 is no number, and a wrong rating should be told with its row: so these types are not guessed.
+    # Arrow must not guess these types: an id such as 007 is not a number, and a wrong rating is reported with its row.
     given = {USER_ID: pa.string(), MOVIE_TITLE: pa.string(), USER_RATING: pa.float32()}
     texts = {field.name: field.type for field in SIDE_SCHEMA if pa.types.is_string(field.type)}
     kinds = {columns.get(name, name): kind for name, kind in (texts | given).items()}
     try:
         yield _parse_csv(path, kinds, use_threads=True)
     except (OSError, ValueError):
-        # One thread knows the number of the row that it fails at, several do not.
+        # Only a single thread knows the number of the row at which it fails.
         try:
             yield _parse_csv(path, kinds, use_threads=False)
         except (OSError, ValueError) as error:
@@ -120,7 +120,7 @@ def _check_not_empty(file: pa.NativeFile, path: str) -> None:
 
 
 def _like(table: pa.Table, schema: pa.Schema, path: str, first: str) -> pa.Table:
-    """`table` with its columns in the order of `schema`. Raises: InputError: they are not the same columns."""
+    """`table` with its columns in the order of `schema`. Raises InputError where they are not the same columns."""
     for name in schema.names:
         if name not in table.column_names:
             raise InputError(f"{path}: has no column {name!r}, which {first} has; give files with equal columns")
@@ -136,10 +136,10 @@ def _like(table: pa.Table, schema: pa.Schema, path: str, first: str) -> pa.Table
 
 
 def parse_columns(text: str) -> dict[str, str]:
-    """`user_id=a,movie_title=b` as a mapping of our names to theirs.
+    """Read `user_id=a,movie_title=b` as a mapping of our names to those in the files.
 
     Raises:
-      InputError: it is not of that form, or a name is none of ours.
+      InputError: the text has another form, or a name is unknown.
     """
     ours_known = [*SCHEMA.names, *SIDE_SCHEMA.names]
     columns: dict[str, str] = {}
@@ -148,8 +148,8 @@ def parse_columns(text: str) -> dict[str, str]:
         if not (ours and theirs):
             raise InputError(f"{text}: {pair!r} is not OURS=THEIRS; write user_id=uid,movie_title=film")
         if ours not in ours_known:
-            raise InputError(f"{text}: {ours!r} is none of ours; they are {', '.join(ours_known)}")
+            raise InputError(f"{text}: {ours!r} is not a name of ours; these are {', '.join(ours_known)}")
         if ours in columns:
-            raise InputError(f"{text}: {ours!r} is named twice; leave one out")
+            raise InputError(f"{text}: {ours!r} comes twice; leave one out")
         columns[ours] = theirs
     return columns

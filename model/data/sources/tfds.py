@@ -19,7 +19,7 @@ from model.storage import first_line
 
 _RELEASES = {name: f"ml-{name}.zip" for name in ("100k", "1m", "20m", "25m", "latest-small")}
 NAMES = tuple(f"movielens/{release}-ratings" for release in _RELEASES)
-"""The datasets of ratings that TFDS knows."""
+"""The names of the datasets of ratings in TFDS."""
 
 DATA_DIR_VARIABLE = "TFDS_DATA_DIR"
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"
@@ -29,25 +29,26 @@ BATCH_ROWS = 1 << 14
 
 
 class DataDirError(InputError):
-    """The dataset is not usable in this folder of prepared datasets; another folder may have it."""
+    """The dataset is not usable in this folder of prepared datasets. Another folder may hold it."""
 
 
 def read_tfds(name: str, data_dir: str | None = None) -> pa.Table:
-    """A dataset as TFDS has it, genres by their names; downloaded and prepared first where it is not yet.
+    """Read a dataset of TFDS, with the names of genres; download and prepare it first if necessary.
 
-    Where it is prepared, no network is touched.
+    A prepared dataset needs no network.
 
     Args:
       name: one of `NAMES`.
-      data_dir: the folder TFDS prepares datasets in; by default what TFDS_DATA_DIR says, or ~/tensorflow_datasets.
+      data_dir: the folder that TFDS prepares datasets in; by default TFDS_DATA_DIR, or else ~/tensorflow_datasets.
 
     Raises:
-      InputError: it is not prepared and cannot be downloaded, TFDS is not installed, or what is there is damaged.
+      DataDirError: the dataset is not prepared and cannot be downloaded, or what is prepared is damaged.
+      InputError: TFDS is not installed.
     """
     data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE) or DEFAULT_DATA_DIR
     prepared = _find_prepared(name, data_dir)
     if not prepared:
-        # TFDS retries for minutes before it gives up, so whether there is any use in it is asked beforehand.
+        # TFDS retries for minutes before it gives up, so ask first whether the site answers.
         reason = _unreachable(SITE + _RELEASES[name.removeprefix("movielens/").removesuffix("-ratings")])
         if reason:
             raise _not_available(name, data_dir, reason)
@@ -56,11 +57,11 @@ def read_tfds(name: str, data_dir: str | None = None) -> pa.Table:
         try:
             builder = tfds.builder(name, data_dir=storage.expand_home(data_dir))
             builder.download_and_prepare()
-        except Exception as error:  # It raises whatever its downloader and its readers do.
+        except Exception as error:  # TFDS passes on whatever its downloader and its readers raise.
             raise _not_available(name, data_dir, first_line(error)) from None
         prepared = str(builder.data_dir)
     try:
-        # From its folder: neither the network nor the script that TFDS has for this dataset is needed.
+        # Reading from the folder needs neither the network nor TFDS's script for this dataset.
         return _read(tfds.builder_from_directory(prepared))
     except Exception as error:
         raise DataDirError(
@@ -87,9 +88,9 @@ def _not_available(name: str, data_dir: str, reason: str) -> DataDirError:
 
 
 def _unreachable(url: str) -> str | None:
-    """Why `url` cannot be had, or None where it can, within `PROBE_SECONDS`.
+    """Why `url` cannot be reached within `PROBE_SECONDS`; None where it can.
 
-    In a thread of its own, because looking up a host name knows no time limit.
+    It asks in a thread of its own, because a look-up of a host name has no time limit.
     """
     outcome: list[str | None] = []
 
@@ -98,7 +99,7 @@ def _unreachable(url: str) -> str | None:
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
             outcome.append(None)
-        except Exception as error:  # Whatever it is, it is the reason.
+        except Exception as error:  # Any error is a reason.
             outcome.append(f"{url}: {first_line(error)}")
 
     thread = threading.Thread(target=ask, daemon=True)
