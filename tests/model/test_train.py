@@ -44,7 +44,7 @@ def test_model_json_describes_the_model(trained: Path) -> None:
     assert (described["model_kind"], described["score_kind"]) == ("basic", "rating")
     assert described["model_version"].startswith("basic-")
     assert described["created_at"] == "2026-01-02T03:05:06+00:00"
-    assert described["settings"] == asdict(ArticleSettings(epochs=2))
+    assert described["settings"] == json.loads(json.dumps(asdict(ArticleSettings(epochs=2))))
     assert described["vocabulary"] == {"users": 40, "titles": 40}
     # Embeddings with a row for the unknown, then 64-256-64-1 with biases.
     assert described["parameters"]["trainable"] == 2 * 41 * 32 + 64 * 256 + 256 + 256 * 64 + 64 + 64 + 1
