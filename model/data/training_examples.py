@@ -9,6 +9,19 @@ The memory of training then grows with:
   row; examples take none;
 - users and titles: for each of them ratings take 4 x 11 Gaussians and the optimizer's moments of these, and relevance
   takes 97 floats.
+
+Ten million users and more need another plan for what grows with users:
+
+- Relevance needs no table of users in training. A user's vector is a weighted sum over their history, so histories can
+  stream in the order of users and the vectors be written as they are made. A sample of a million histories is enough to
+  learn the weights of 20,000 titles.
+- Ratings can use `hash(user_id) % buckets` in place of a vocabulary, with two hashes whose vectors are added, so that
+  hardly two users share both (Svenstrup, Hansen and Winther 2017, "Hash embeddings for efficient word
+  representations"). A million buckets serve ten million users in the memory of a million. A user with few ratings is
+  close to the prediction from side features anyway.
+- Where every user must have a vector of their own in one TensorFlow model, shard its table by rows over parameter
+  servers (`tf.distribute.ParameterServerStrategy` with a `MinSizePartitioner`), use an optimizer that touches only the
+  rows of the batch in place of Adam, and let each worker read a share of the row groups of the examples.
 """
 
 from __future__ import annotations
