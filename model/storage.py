@@ -1,4 +1,4 @@
-"""Files by path, on the local disk and in Google Cloud Storage (gs://) alike, through Arrow's filesystems."""
+"""Files on the local disk and in Google Cloud Storage (gs://), through Arrow's filesystems."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from model.cli import InputError
 GCS_SCHEME = "gs://"
 EMULATOR_VARIABLE = "STORAGE_EMULATOR_HOST"
 RETRY_LIMIT = timedelta(seconds=30)
-"""Arrow's own limit is 15 minutes, which is how long a mistyped bucket or a missing network would take to be told."""
+"""Arrow's own limit is 15 minutes. That is too long to wait for an error about a mistyped bucket."""
 
 _WILDCARDS = re.compile(r"[*?\[]")
 
 
 def resolve(path: str) -> tuple[fs.FileSystem, str]:
-    """The filesystem that `path` is on, and the path as that filesystem takes it.
+    """The filesystem of `path`, and the path in that filesystem.
 
-    `gs://bucket/name` is on Google Cloud Storage, or on the emulator that STORAGE_EMULATOR_HOST names; anything else is
+    `gs://bucket/name` is in Google Cloud Storage, or in the emulator that STORAGE_EMULATOR_HOST names. Anything else is
     on the local disk, where `~` is the home folder.
     """
     if path.startswith(GCS_SCHEME):
@@ -40,10 +40,10 @@ def expand_home(path: str) -> str:
 
 
 def expand(pattern: str) -> list[str]:
-    """The files that match `pattern`, sorted, with its scheme; none where nothing matches.
+    """The files that match the glob `pattern`, sorted, with its scheme; an empty list if there are none.
 
-    `*` and `?` stay within a folder, `**/` takes any depth of folders, `[..]` is one of the characters. A pattern that
-    is the name of a file stands for that file, whatever characters it has.
+    `*` and `?` match within one folder, `**/` matches any depth of folders, and `[..]` matches one of the characters.
+    A pattern that is the name of an existing file matches that file alone, whatever characters it contains.
     """
     filesystem, path = resolve(pattern)
     scheme = GCS_SCHEME if pattern.startswith(GCS_SCHEME) else ""
@@ -60,9 +60,9 @@ def expand(pattern: str) -> list[str]:
 
 
 def list_files(folder: str, suffixes: tuple[str, ...] = (), recursive: bool = True) -> list[str]:
-    """The files in `folder` with one of the suffixes (any where none is given), sorted, with its scheme.
+    """The files in `folder` that end with one of the suffixes, or all files without suffixes; sorted, with its scheme.
 
-    Files and folders whose names begin with `_` or `.` are left out: that is how unfinished output is marked.
+    It skips files and folders whose names begin with `_` or `.`, which mark unfinished output.
     """
     filesystem, path = resolve(folder)
     scheme = GCS_SCHEME if folder.startswith(GCS_SCHEME) else ""
@@ -76,7 +76,7 @@ def list_files(folder: str, suffixes: tuple[str, ...] = (), recursive: bool = Tr
 
 
 def has_wildcards(path: str) -> bool:
-    """Whether `path` is a pattern for `expand` rather than one name."""
+    """Whether `path` is a glob for `expand`, not a name."""
     return bool(_WILDCARDS.search(path))
 
 
@@ -91,10 +91,10 @@ def is_folder(path: str) -> bool:
 
 
 def open_input(path: str) -> pa.NativeFile:
-    """The file at `path`, open for reading at any position.
+    """Open the file at `path` for reading at any position.
 
     Raises:
-      InputError: it is not there or cannot be read.
+      InputError: the file does not exist or cannot be read.
     """
     filesystem, name = resolve(path)
     try:
@@ -109,7 +109,7 @@ def join(folder: str, name: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what a library says of its error, cut where it is too long for a message of our own."""
+    """The first line of a library's error message, shortened to fit into a message of ours."""
     return textwrap.shorten((str(error).strip() or type(error).__name__).splitlines()[0], 200, placeholder=" ..")
 
 
@@ -141,11 +141,12 @@ def _list(filesystem: fs.FileSystem, folder: str, recursive: bool) -> list[str]:
 
 
 def _plain(path: str) -> str:
-    """Without the `./` that Arrow puts before what it lists in the working folder."""
+    """Remove the `./` that Arrow adds to files in the working folder."""
     return path[2:] if path.startswith("./") else path
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
+    # Python's own glob.translate does the same from 3.13 on.
     translation = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     tokens = re.findall(r"\*\*/|\*\*|\*|\?|\[!?[^]]+\]|.", _plain(pattern))
     return re.compile(

@@ -1,4 +1,4 @@
-"""TensorFlow's start, without the lines that it prints about itself and the search for garbage."""
+"""Start TensorFlow quietly, and without garbage collection."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from types import ModuleType
 
 
 def import_tensorflow() -> ModuleType:
-    """Import TensorFlow and have it look for devices, both of which print to standard error.
+    """Import TensorFlow and let it look for devices, without what both print to standard error.
 
-    The lines come from C++ before any log level is heeded, so the file descriptor itself is turned away meanwhile;
-    where the import fails, what was printed is shown after all.
+    C++ prints these lines before it looks at any log level, so this function redirects the file descriptor. If the
+    import fails, it shows what was printed.
     """
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
-    # Warnings and worse are let through later on.
+    # From now on, TensorFlow logs warnings and errors only.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     sys.stderr.flush()
     stderr = os.dup(2)
-    with garbage_left(), tempfile.TemporaryFile() as printed:
+    with garbage_collection_paused(), tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
         try:
             tensorflow = importlib.import_module("tensorflow")
@@ -40,8 +40,8 @@ def import_tensorflow() -> ModuleType:
 
 
 @contextmanager
-def garbage_left() -> Iterator[None]:
-    """Do not look for garbage among what is made meanwhile, where it all stays: that is a fifth of the time."""
+def garbage_collection_paused() -> Iterator[None]:
+    """Pause garbage collection while many lasting objects are made; it would take a fifth of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from model.artifact.gate import former_description, judge
-from model.artifact.learning_curve import write_history
+from model.artifact.gate import judge, previous_description
+from model.artifact.learning_curve import write_learning_curve
 from model.card.figures import card_data
 from model.card.model_card import write_card
 from model.cli import FlagParser, InputError, about, run
@@ -93,7 +93,7 @@ def main(argv: Sequence[str], now: Callable[[], datetime] = lambda: datetime.now
     print(describe(interactions))
     split = _split(interactions.table, args)
     with about("--model_dir"):
-        former = former_description(args.model_dir)
+        previous = previous_description(args.model_dir)
 
     # TensorFlow takes seconds to import, so mistakes in the flags or the data are found first.
     import_tensorflow()
@@ -107,7 +107,7 @@ def main(argv: Sequence[str], now: Callable[[], datetime] = lambda: datetime.now
         trained = _fit(args, settings, split.train, split.validation, split, vocabulary, logs / "tensorboard")
         measured = _measure(trained, split, args.seed)
         history = trained.history
-        write_history(history, f"{args.model}, {split.name} split of {interactions.source}", logs)
+        write_learning_curve(history, f"{args.model}, {split.name} split of {interactions.source}", logs)
         trained_on = split.train
         if args.refit:
             trained_on = split.everything()
@@ -119,7 +119,7 @@ def main(argv: Sequence[str], now: Callable[[], datetime] = lambda: datetime.now
             **{name: measured[name] for name in ("metrics", "ratings", "ranking")},
             **_provenance(args, interactions, split, trained_on),
         }
-        description["blessed"] = judge(description, trained.finite, former)
+        description["blessed"] = judge(description, trained.finite, previous)
         write_card(folder / CARD_FILE, description, measured["ranking"], measured["ratings"], history, measured["card"])
         _export(trained, description, folder, args.user_vectors)
     verdict = description["blessed"]

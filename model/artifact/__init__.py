@@ -1,1 +1,1 @@
-"""The folder of an exported model: written, described, judged and loaded."""
+"""The folder of an exported model: write, describe, judge and load it."""

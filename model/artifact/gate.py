@@ -1,6 +1,8 @@
-"""Whether a model may be used: better than a list of hits, no worse than the one before it, and of data that is whole.
+"""The gate: decide whether a model may be used.
 
-What was decided and why is `blessed` in `model.json`; `beam_jobs.score` refuses a model that is not blessed.
+A model passes if it beats a list of the most popular titles, is no worse than the last model that passed, and its data
+has not shrunk. `model.json` records the decision and the reasons as `blessed`, and `beam_jobs.score` refuses a model
+that did not pass.
 """
 
 from __future__ import annotations
@@ -20,43 +22,45 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class Limits:
-    """How much worse than the last blessed model may be chance."""
+    """How much worse than the last blessed model a model may be."""
 
     ndcg_share: float = 0.05
-    """NDCG may be less by this share."""
+    """NDCG may be lower by this share."""
     rmse_share: float = 0.02
-    """The RMSE of predicted ratings may be greater by this share."""
+    """The RMSE of predicted ratings may be higher by this share."""
     shrunk_share: float = 0.1
-    """Interactions, users and titles may be fewer by this share."""
+    """There may be fewer interactions, users and titles by this share."""
 
 
 def judge(
-    description: Mapping[str, Any], finite: bool, former: Mapping[str, Any] | None, limits: Limits | None = None
+    description: Mapping[str, Any], finite: bool, previous: Mapping[str, Any] | None, limits: Limits | None = None
 ) -> dict[str, Any]:
-    """Decide by the figures of a model and of the last one that was blessed.
+    """Decide whether a model passes, from its figures and those of the last blessed model.
 
     Args:
-      description: of the model, as `model.json` will have it: `metrics`, `ranking`, `data`, `vocabulary`, `split`.
+      description: the model's `metrics`, `ranking`, `data`, `vocabulary`, `split` and version, as for `model.json`.
       finite: whether all of its weights are finite.
-      former: the same of the model that it takes the place of; None where there is none.
-      limits: how strict.
+      previous: the `model.json` of the model that it replaces; None if there is none.
+      limits: how much worse it may be.
 
     Returns:
-      `blessed`, whether it may be used; `why`, a sentence for each rule that it breaks, or that it breaks none; and
-      `reference`, the figures that the next model is held against: its own, or the former's where it is not blessed.
+      `blessed`, whether it passes; `why`, a sentence for each rule that it breaks, or one that says why it passes; and
+      `reference`, the figures that the next model must match: its own, or those of the last blessed model if it fails.
     """
-    reference = (former or {}).get("blessed", {}).get("reference")
+    reference = (previous or {}).get("blessed", {}).get("reference")
     own = figures(description)
-    broken = [*_alone(description, finite), *(_beside(own, reference, limits or Limits()) if reference else ())]
+    failures = list(_own_failures(description, finite))
+    if reference:
+        failures += _regressions(own, reference, limits or Limits())
     return {
-        "blessed": not broken,
-        "why": broken or [_praise(description, reference)],
-        "reference": reference if broken else own,
+        "blessed": not failures,
+        "why": failures or [_success(description, reference)],
+        "reference": reference if failures else own,
     }
 
 
-def former_description(folder: str) -> dict[str, Any] | None:
-    """What `model.json` says of the model in `folder`, local or gs://; None where there is none that can be read."""
+def previous_description(folder: str) -> dict[str, Any] | None:
+    """The `model.json` of the model in `folder`, local or gs://; None if there is none that can be read."""
     path = storage.join(folder, MODEL_FILE)
     if not storage.exists(path):
         return None
@@ -69,7 +73,7 @@ def former_description(folder: str) -> dict[str, Any] | None:
 
 
 def figures(description: Mapping[str, Any]) -> dict[str, Any]:
-    """What later models are held against."""
+    """The figures of a model that later models are compared with."""
     ranking = description["ranking"]
     return {
         "model_version": description["model_version"],
@@ -80,43 +84,47 @@ def figures(description: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _alone(description: Mapping[str, Any], finite: bool) -> Iterator[str]:
+def _own_failures(description: Mapping[str, Any], finite: bool) -> Iterator[str]:
     if not finite:
-        yield "Some of its weights are not finite numbers; train it anew, with a lower learning rate or cleaner data."
+        yield "Some weights are not finite numbers; train it again with a lower learning rate or cleaner data."
     for part, metrics in description["metrics"].items():
         if metrics["rmse"] is not None and not math.isfinite(metrics["rmse"]):
-            yield f"Its RMSE on the {part} part is {metrics['rmse']}."
+            yield f"RMSE on the {part} part is {metrics['rmse']}."
     ranking = description["ranking"]
     if not ranking:
-        yield "Its recommendations were not measured: nothing was held out; train with --split last_n --refit."
+        yield "Its recommendations were not measured, because no data was held out; train it with the last_n split."
         return
     difference = ranking["differences"][POPULARITY]
     if not difference["low"] > 0:
         yield (
-            f"Its NDCG@{ranking['protocol']['k']} is not clearly above that of the most popular titles: the difference "
-            f"is {difference['mean']:+.4f}, between {difference['low']:+.4f} and {difference['high']:+.4f}."
+            f"NDCG@{ranking['protocol']['k']} does not clearly beat the most popular titles: the difference is "
+            f"{_with_interval(difference)}."
         )
 
 
-def _beside(own: Mapping[str, Any], former: Mapping[str, Any], limits: Limits) -> Iterator[str]:
-    version = former["model_version"]
-    if own["split"] == former["split"]:
-        ndcg, least = own["ndcg"], (former["ndcg"] or 0) * (1 - limits.ndcg_share)
+def _regressions(own: Mapping[str, Any], reference: Mapping[str, Any], limits: Limits) -> Iterator[str]:
+    version = reference["model_version"]
+    # Figures of another split measure something else.
+    if own["split"] == reference["split"]:
+        ndcg, least = own["ndcg"], (reference["ndcg"] or 0) * (1 - limits.ndcg_share)
         if ndcg is not None and ndcg < least:
-            yield f"Its NDCG is {ndcg:.4f}; {version} had {former['ndcg']:.4f}, and {least:.4f} would pass."
-        rmse, most = own["rmse"], (former["rmse"] or math.inf) * (1 + limits.rmse_share)
+            yield f"NDCG is {ndcg:.4f}; it must be at least {least:.4f}, as {version} had {reference['ndcg']:.4f}."
+        rmse, most = own["rmse"], (reference["rmse"] or math.inf) * (1 + limits.rmse_share)
         if rmse is not None and rmse > most:
-            yield f"Its RMSE is {rmse:.4f}; {version} had {former['rmse']:.4f}, and {most:.4f} would pass."
+            yield f"RMSE is {rmse:.4f}; it must be at most {most:.4f}, as {version} had {reference['rmse']:.4f}."
     for what, size in own["sizes"].items():
-        least = former["sizes"][what] * (1 - limits.shrunk_share)
+        before = reference["sizes"][what]
+        least = before * (1 - limits.shrunk_share)
         if size < least:
-            yield f"It has {size:,} {what}; {version} had {former['sizes'][what]:,}, {math.ceil(least):,} would pass."
+            yield f"It has {size:,} {what}; it must have at least {math.ceil(least):,}, as {version} had {before:,}."
 
 
-def _praise(description: Mapping[str, Any], reference: Mapping[str, Any] | None) -> str:
-    difference = description["ranking"]["differences"][POPULARITY]
-    words = (
-        f"Its NDCG@{description['ranking']['protocol']['k']} is above that of the most popular titles by "
-        f"{difference['mean']:.4f}, at least {difference['low']:.4f}"
-    )
-    return f"{words}; none is worse than allowed beside {reference['model_version']}." if reference else f"{words}."
+def _success(description: Mapping[str, Any], reference: Mapping[str, Any] | None) -> str:
+    ranking = description["ranking"]
+    difference = _with_interval(ranking["differences"][POPULARITY])
+    beats = f"NDCG@{ranking['protocol']['k']} beats the most popular titles by {difference}"
+    return f"{beats}, and no figure is much worse than with {reference['model_version']}." if reference else f"{beats}."
+
+
+def _with_interval(difference: Mapping[str, float]) -> str:
+    return f"{difference['mean']:.4f} (95% CI {difference['low']:.4f} to {difference['high']:.4f})"

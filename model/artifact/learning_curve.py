@@ -1,4 +1,4 @@
-"""What is kept of a training run beside its model: the metrics of every epoch, as JSON and as a picture."""
+"""The learning curve of a training run, kept beside the model as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-History = Mapping[str, Sequence[float]]
-"""By name of the metric, a value an epoch; the metrics of the validation part begin with `val_`."""
+LearningCurve = Mapping[str, Sequence[float]]
+"""For each metric, a value for each epoch. Metrics of the validation part begin with `val_`."""
 
 
-def write_history(history: History, title: str, folder: Path) -> None:
-    """Write `history.json` and `learning_curve.png` into `folder`."""
-    (folder / "history.json").write_text(json.dumps(dict(history), indent=2) + "\n", encoding="utf-8")
-    _draw(history, title, folder / "learning_curve.png")
+def write_learning_curve(curve: LearningCurve, title: str, folder: Path) -> None:
+    """Write `history.json` and `learning_curve.png` to `folder`."""
+    (folder / "history.json").write_text(json.dumps(dict(curve), indent=2) + "\n", encoding="utf-8")
+    _draw(curve, title, folder / "learning_curve.png")
 
 
-def _draw(history: History, title: str, path: Path) -> None:
-    # The object interface rather than pyplot: no window system is looked for and no global state is left behind.
+def _draw(curve: LearningCurve, title: str, path: Path) -> None:
+    # Not pyplot, which looks for a window system and keeps global state.
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    curves = {"train": history["rmse"], "validation": history.get("val_rmse", [])}
+    curves = {"train": curve["rmse"], "validation": curve.get("val_rmse", [])}
     for label, values in curves.items():
         if values:
             axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, label=f"{label}: {values[-1]:.4f}")
-    # The first epoch begins with random weights; on its scale the others would all look alike.
+    # The first epoch starts from random weights. On its scale, all other epochs would look alike.
     later = [value for values in curves.values() for value in values[1:]]
     if later:
         axes.set_ylim(min(later) - 0.02, 1.05 * max(later))

@@ -1,4 +1,4 @@
-"""An exported model's signatures as plain functions of arrays. Needs TensorFlow and nothing of the model's code."""
+"""The signatures of an exported model as functions of arrays. Needs TensorFlow, but no code of the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Signature = Callable[..., Mapping[str, Any]]
 
 
 def load_functions(folder: Path) -> tuple[Predictor, Recommend]:
-    """The SavedModel in `folder`: its predicted ratings and its recommendations."""
+    """Load the SavedModel in `folder`: the functions that predict ratings and recommend."""
     signatures = tf.saved_model.load(str(folder)).signatures
     return predictor(signatures[SERVING_SIGNATURE]), recommender(signatures[RECOMMEND_SIGNATURE])
 

@@ -36,8 +36,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     jobs.write_model(folder / "inside")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(user_vectors, "ROWS_A_FILE", 17)
-        patch.setattr(user_vectors, "ROWS_A_GROUP", 5)
+        patch.setattr(user_vectors, "ROWS_PER_FILE", 17)
+        patch.setattr(user_vectors, "ROWS_PER_GROUP", 5)
         jobs.write_model(folder / "apart", apart=True)
     rows = [(user, title) for user, seen in jobs.some_users() for title in [*seen, "t0"] if user not in ABSENT]
     columns = [list(column) for column in zip(*rows, strict=True)]

@@ -127,8 +127,8 @@ def test_a_model_without_its_users_knows_nobody(pair: tuple) -> None:
 def test_files_have_every_user_in_row_groups_and_files_of_bounded_size(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(user_vectors, "ROWS_A_FILE", 5)
-    monkeypatch.setattr(user_vectors, "ROWS_A_GROUP", 2)
+    monkeypatch.setattr(user_vectors, "ROWS_PER_FILE", 5)
+    monkeypatch.setattr(user_vectors, "ROWS_PER_GROUP", 2)
     made = KINDS[kind][1]
     described = write_user_vectors(made, "basic-1", tmp_path)
     vectors = np.concatenate([table[1:] for table in made.user_tables], axis=1)
