@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
+import math
 import os
+import select
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 INTERRUPTED = 130
 """The exit status after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+OUTPUT_CLOSED = 128 + 13
+"""The exit status where nobody reads the output: 128 and the number of SIGPIPE, as shells have it."""
+PATIENCE_SECONDS = 3.0
+"""After one signal to end, before another is heeded."""
 
 
 class InputError(Exception):
@@ -75,26 +85,99 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: %(default)s)"
 
 
+class Interrupted(KeyboardInterrupt):
+    """Raised in the main thread when the process is told to end, by Ctrl-C or by SIGTERM."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+        """Of the signal."""
+
+
 def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
     """Call `main` with the command line and end the process.
 
-    The exit status is 0 when done, 1 when the run failed, 2 for bad usage or input, 130 after Ctrl-C.
+    The exit status is 0 when done, 1 when the run failed, 2 for bad usage or input, 130 after Ctrl-C, 143 after
+    SIGTERM, and 141 where nobody reads the output any more, such as `head` when it has its lines.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A title may have letters that the terminal's encoding lacks.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     _configure_logging(sys.argv[1:])
     try:
+        _handle_signals()
         main(sys.argv[1:])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except RunError as error:
-        print(f"failed: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr, flush=True)
         sys.stdout.flush()
+    except InputError as error:
+        _end(f"error: {error}", 2)
+    except RunError as error:
+        _end(f"failed: {error}", 1)
+    except BrokenPipeError:
+        if not _is_closed(sys.stdout):
+            raise
+        os._exit(OUTPUT_CLOSED)
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+        with contextlib.suppress(OSError):
+            print("terminated" if number == signal.SIGTERM else "interrupted", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
         # Threads of a pipeline would go on, and say so at length.
-        os._exit(INTERRUPTED)
+        os._exit(128 + number)
     sys.exit(0)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    if _is_closed(sys.stdout):
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Whether nobody reads a stream any more; what it still holds goes out."""
+    try:
+        stream.flush()
+        poll = select.poll()
+        poll.register(stream, 0)  # An error is told whatever is asked for.
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except BrokenPipeError:
+        return True
+    except (AttributeError, OSError, ValueError):  # no `poll` on this system, or no file behind the stream
+        return False
+
+
+def _handle_signals() -> None:
+    """Let SIGINT and SIGTERM raise `Interrupted`, so that what a run has staged is deleted.
+
+    A second signal within `PATIENCE_SECONDS` is passed over, because it would break off that very deletion.
+    """
+    last = -math.inf
+
+    def interrupt(number: int, _: object) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > PATIENCE_SECONDS:
+            last = now
+            raise Interrupted(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A shell starts jobs in the background with SIGINT ignored, and that holds.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
+class _LogHandler(logging.StreamHandler[TextIO]):
+    """Writes to what is standard error now, which a live progress line replaces to keep itself below."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def _configure_logging(argv: Sequence[str]) -> None:

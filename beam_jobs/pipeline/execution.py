@@ -32,7 +32,7 @@ _WORKER_THREAD = "run_worker"
 """Beam's name for a thread that waits for the end of a worker process."""
 _WORKER_REMEDY = "where memory ran out, fewer --direct_num_workers take less"
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0
 """How long an interrupted run waits for its threads."""
 
 
