@@ -14,12 +14,11 @@ import pytest
 TOP = Path(__file__).parents[3]
 
 JOB = """
-import shutil, sys, time
+import shutil
 from pathlib import Path
 import apache_beam as beam
 from beam_jobs.pipeline import execution
 from beam_jobs.pipeline.options import parse_flags
-from beam_jobs.pipeline.progress import Phase, report
 from model.cli import FlagParser, run
 
 def work(number, folder):
@@ -39,7 +38,7 @@ def main(argv):
     try:
         pipeline = beam.Pipeline(options=options)
         _ = pipeline | beam.Create(range(2)) | beam.Reshuffle() | beam.Map(work, str(args.staged))
-        execution.run(pipeline, run_id="interrupted-run", phases=[Phase("working", 100_000, "things")])
+        execution.run(pipeline, run_id="interrupted-run")
     except BaseException:
         shutil.rmtree(args.staged)
         raise
@@ -63,15 +62,10 @@ def is_alive(process_id: int) -> bool:
 def test_a_signal_ends_a_pipeline(mode: str, number: int, status: int, line: str, tmp_path: Path) -> None:
     script, staged = tmp_path / "job.py", tmp_path / "staged"
     script.write_text(JOB, encoding="utf-8")
+    workers = 1 if mode == "in_memory" else 2
+    beam_flags = [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            str(script),
-            "--staged",
-            str(staged),
-            f"--direct_running_mode={mode}",
-            "--direct_num_workers=2",
-        ],
+        [sys.executable, str(script), "--staged", str(staged), *beam_flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -84,7 +78,7 @@ def test_a_signal_ends_a_pipeline(mode: str, number: int, status: int, line: str
             assert process.poll() is None
             assert time.monotonic() < until
             time.sleep(0.05)
-        workers = [int(path.name) for path in staged.iterdir()]
+        ids = [int(path.name) for path in staged.iterdir()]
         if number == signal.SIGINT:
             os.killpg(process.pid, number)  # A terminal sends Ctrl-C to worker processes too.
         else:
@@ -98,6 +92,6 @@ def test_a_signal_ends_a_pipeline(mode: str, number: int, status: int, line: str
     assert not staged.exists()
     assert not list(tmp_path.glob("nightrank-*"))
     until = time.monotonic() + 20
-    while any(is_alive(worker) for worker in workers):
+    while any(is_alive(worker) for worker in ids):
         assert time.monotonic() < until
         time.sleep(0.05)
