@@ -1,73 +1,71 @@
-"""The README and the commands say the same."""
+"""The README is short, shows what matters in the order that a stranger asks for it, and its pictures are there."""
 
 from __future__ import annotations
 
-import importlib
-import json
 import re
-from pathlib import Path
+import xml.etree.ElementTree as ElementTree
 
-import pytest
+from tests.markdown import README, SNIPPET_PAGES, blocks, links
 
-TOP = Path(__file__).parents[1]
-README = (TOP / "README.md").read_text(encoding="utf-8")
-COMMANDS = (
-    "model.train",
-    "model.evaluate",
-    "model.tune",
-    *(f"beam_jobs.{n}" for n in ("prepare", "score", "nightly", "audit", "publish", "summary")),
-)
+TEXT = README.read_text(encoding="utf-8")
+SVG = "{http://www.w3.org/2000/svg}"
+
+SECTIONS = ["Two commands", "Your own data", "The table", "Quality", "Dataflow", "Guarantees", "Limits", "Citation"]
 
 
-def flags_of(command: str) -> set[str]:
-    parser = importlib.import_module(command).build_parser()
-    return {flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")} - {"--help"}
+def part(section: str) -> str:
+    return re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)[1]
 
 
-def section(command: str) -> str:
-    """The part of the reference from where a command's name stands to where another's stands."""
-    reference = README[README.index("### Flags") : README.index("### Tables")]
-    start = reference.index(f"`python -m {command}`")
-    later = [reference.find(f"`python -m {other}`", start + 1) for other in COMMANDS]
-    ends = [place for place in later if place > start and "\n" in reference[start:place]]
-    return reference[start : min(ends, default=len(reference))]
+def test_it_has_at_most_200_lines() -> None:
+    assert len(TEXT.splitlines()) <= 200
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_flag_is_documented_with_its_command(command: str) -> None:
-    flags = flags_of(command)
-    assert flags
-    missing = {flag for flag in flags if f"`{flag}`" not in section(command)}
-    assert not missing
+def test_its_sections_come_in_the_order_of_a_strangers_questions() -> None:
+    assert re.findall(r"^## (.*)$", TEXT, re.MULTILINE) == SECTIONS
 
 
-def test_every_documented_flag_exists() -> None:
-    script = (TOP / "run_local.sh").read_text(encoding="utf-8")
-    known = set.union(*map(flags_of, COMMANDS)) | set(re.findall(r"^  (--\w+)", script, re.MULTILINE))
-    documented = set(re.findall(r"`(--\w+)", README[README.index("### Flags") : README.index("### Tables")]))
-    assert documented
-    assert documented <= known
+def test_the_command_for_the_tests_stands_alone() -> None:
+    assert "./run_local.sh test" in TEXT.splitlines()
 
 
-def test_defaults_in_the_readme_are_those_of_the_parsers() -> None:
-    train = {action.dest: action.default for action in importlib.import_module("model.train").build_parser()._actions}
-    rows = dict(re.findall(r"^\| `--(\w+)` \| `?([^`|]+?)`? \|", section("model.train"), re.MULTILINE))
-    checked = {name: rows[name] for name in ("dataset", "last_n", "seed", "model_dir", "model")}
-    assert checked == {name: str(train[name]) for name in checked}
+def test_the_main_command_is_shown_with_what_it_prints() -> None:
+    [main] = [block for block in blocks(README) if block.text.strip() == "./run_local.sh"]
+    assert main.output
+    assert "recommended" in main.output
+    assert re.search(r"\d s\b", main.output)
 
 
-def test_the_picture_is_there() -> None:
-    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
-    assert pictures
-    assert all((TOP / picture).read_bytes().startswith(b"\x89PNG") for picture in pictures)
+def test_the_table_is_read_in_three_ways() -> None:
+    languages = [block.language for block in blocks(README) if block.text in part("The table")]
+    assert languages == ["python", "sql", "sh"]
 
 
-def test_the_scheduled_request_gives_the_template_what_it_takes() -> None:
-    body = re.search(r"--message-body '(.*?)'", README.replace("\n", ""))
-    launch = json.loads(body[1])["launchParameter"]
-    template = json.loads((TOP / "beam_jobs" / "dataflow" / "score_template.json").read_text(encoding="utf-8"))
-    taken = {parameter["name"]: parameter for parameter in template["parameters"]}
-    given = launch["parameters"]
-    assert given.keys() <= taken.keys()
-    assert {name for name, parameter in taken.items() if not parameter.get("isOptional")} <= given.keys()
-    assert all(re.fullmatch(pattern, given[name]) for name in given for pattern in taken[name].get("regexes", []))
+def test_quality_is_five_rows() -> None:
+    assert len(re.findall(r"^\| `", part("Quality"), re.MULTILINE)) == 5
+
+
+def test_the_article_and_movielens_are_cited() -> None:
+    citation = " ".join(part("Citation").split())
+    assert "Nick Ball, *End-to-End Recommender System with Gradient*" in citation
+    assert "F. Maxwell Harper and Joseph A. Konstan, *The MovieLens Datasets: History and Context*" in citation
+
+
+def test_the_pictures_are_there() -> None:
+    pictures = [
+        page.parent / link for page in SNIPPET_PAGES for link in links(page) if link.endswith((".png", ".svg", ".jpg"))
+    ]
+    assert {picture.suffix for picture in pictures} == {".png", ".svg"}
+    for picture in pictures:
+        if picture.suffix == ".png":
+            assert picture.read_bytes().startswith(b"\x89PNG")
+        else:
+            drawing = ElementTree.parse(picture).getroot()
+            assert drawing.tag == f"{SVG}svg"
+            assert drawing.findtext(f"{SVG}title")
+
+
+def test_the_flow_in_the_picture_is_that_of_the_commands() -> None:
+    drawing = ElementTree.parse(README.parent / ".readme" / "flow.svg").getroot()
+    names = {text.text for text in drawing.iter(f"{SVG}text") if text.get("class") == "name"}
+    assert {"train", "prepare", "score", "audit", "publish"} < names
