@@ -1,4 +1,4 @@
-"""The flags of a job: its own, and Beam's options made of all the others."""
+"""The flags of a job: its own, and all others as Beam's options."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def add_run_date(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_flags(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
-    """The job's own flags, and Beam's options made of all the others.
+    """Parse a command line into the job's own flags and, from all other words, Beam's options.
 
     Raises:
-      InputError: a flag is wrong, or known neither to the job nor to Beam.
+      InputError: a flag is wrong, or neither the job nor Beam knows it.
     """
     args, rest = parser.parse_known_args(argv)
     complaints = io.StringIO()
@@ -45,13 +45,13 @@ def parse_flags(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Names
             options = PipelineOptions(rest)
             standard = options.view_as(StandardOptions)
             runner = (standard.runner or "").lower()
-            # A portable runner may take options that Beam's Python side has never heard of.
+            # A portable runner may take options that Beam in Python does not know.
             if runner in _IN_PROCESS_NAMES | _DATAFLOW_NAMES:
                 options.get_all_options(
                     add_extra_args_fn=lambda beam_parser: _refuse_unknown(rest, beam_parser, parser)
                 )
     except SystemExit:
-        # Beam's parser prints and exits; the last thing it says is what is wrong.
+        # Beam's parser prints what is wrong last, and exits.
         complaint = complaints.getvalue().strip().rpartition("error: ")[2]
         raise InputError(f"{complaint}; see {parser.prog} --help") from None
     if runner in _IN_PROCESS_NAMES:
@@ -59,8 +59,8 @@ def parse_flags(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Names
         if not any(word.startswith("--direct_") for word in rest):
             use_all_cores(options)
         if threads_a_process(options) == 1:
-            # Read by the C library when a worker process starts. What one arena of memory has free, the threads that
-            # carry data cannot use of another, so that with more of them a worker grows by what it has carried.
+            # The C library reads this when a worker process starts. Threads cannot use memory that is free in another
+            # thread's arena, so a worker with several arenas grows by all the data that it carries.
             os.environ.setdefault("MALLOC_ARENA_MAX", "1")
     _connect(options)
     _check_runner(options)
@@ -68,10 +68,10 @@ def parse_flags(parser: FlagParser, argv: Sequence[str]) -> tuple[argparse.Names
 
 
 def _connect(options: PipelineOptions) -> None:
-    """Tell Beam's filesystems the options, which else they learn from the first pipeline, after all checks.
+    """Tell Beam's filesystems the options now. Otherwise they learn them from the first pipeline, after all checks.
 
-    Beam's client of gs:// passes over `--no_auth` and looks for credentials for half a minute (`internal.gcp.auth`),
-    unless that believes to have looked already.
+    Beam's client of gs:// ignores `--no_auth` and looks for credentials for half a minute. It stops looking only once
+    this private mark says that it has looked (`apache_beam.internal.gcp.auth`); no option sets it.
     """
     FileSystems.set_options(options)
     if options.view_as(GoogleCloudOptions).no_auth:
@@ -79,11 +79,12 @@ def _connect(options: PipelineOptions) -> None:
 
 
 def _refuse_unknown(rest: Sequence[str], beam_parser: argparse.ArgumentParser, ours: FlagParser) -> None:
-    """Raises InputError for a word that is left of `rest` when Beam's parser has taken what it knows."""
+    """Raises InputError for the first word of `rest` that Beam's parser does not know."""
     _, unknown = beam_parser.parse_known_args(rest)
     if not unknown:
         return
     word = unknown[0].partition("=")[0]
+    # argparse has no public list of a parser's flags.
     known = [flag for parser in (ours, beam_parser) for action in parser._actions for flag in action.option_strings]
     close = difflib.get_close_matches(word, known, 1)
     meant = f"; did you mean {close[0]}?" if close else f"; see {ours.prog} --help"
@@ -91,7 +92,7 @@ def _refuse_unknown(rest: Sequence[str], beam_parser: argparse.ArgumentParser, o
 
 
 def _check_runner(options: PipelineOptions) -> None:
-    """Raises InputError for what `beam.Pipeline` would refuse later: no such runner, or not the options it needs."""
+    """Raises InputError for a runner that does not exist or lacks options, which `beam.Pipeline` would refuse later."""
     name = options.view_as(StandardOptions).runner
     try:
         complaints = PipelineOptionsValidator(options, create_runner(name)).validate()

@@ -1,4 +1,4 @@
-"""Divide tables by user, so that a shuffle moves tables, compressed, and not rows."""
+"""Split tables by user, so that a shuffle moves compressed tables instead of rows."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pyarrow as pa
 from model.contract import USER_ID
 
 ROWS_A_PARTITION = 250_000
-"""What one worker holds at a time after a shuffle: some 20 MiB, as Flink keeps a whole partition on its heap."""
+"""Rows that a worker holds at a time after a shuffle: about 20 MiB. Flink keeps a whole partition on its heap."""
 NUMBERS_A_PARTITION = 1 << 22
-"""Of users' vectors, beside these rows: 16 MiB."""
+"""Numbers of user vectors that a worker holds beside these rows: 16 MiB."""
 
 WORDS_AT_ONCE = 1 << 13
-"""That are hashed, as each byte of them takes some fifty meanwhile."""
+"""Strings hashed at a time: hashing takes about fifty bytes of memory for each byte of them."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def partitions_for(rows: int, numbers: int = 0) -> int:
-    """How many partitions a table of so many rows, and vectors of so many numbers, are divided into.
+    """The number of partitions for a table of `rows` rows and user vectors of `numbers` numbers altogether.
 
     It is the same on every machine.
     """
@@ -29,9 +29,9 @@ def partitions_for(rows: int, numbers: int = 0) -> int:
 
 
 def split_to_shuffle(table: pa.Table, n: int) -> Iterator[tuple[int, bytes]]:
-    """As `split_by_hash`, each part made small; `unpack` makes tables of them.
+    """Split a table like `split_by_hash` and compress each part; `unpack` reverses that.
 
-    A runner may hold all that one worker shuffles in memory, several times over: ids shrink to a third.
+    A runner may hold everything that one worker shuffles in memory, several times over. Ids shrink to a third.
     """
     for number, part in split_by_hash(table, n):
         stream = pa.BufferOutputStream()
@@ -47,9 +47,9 @@ def unpack(packed: Iterable[bytes]) -> Iterator[pa.Table]:
 
 
 def split_by_hash(table: pa.Table, n: int, column: str = USER_ID) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of a table by partition, order kept; partitions without rows are left out.
+    """The rows of each of `n` partitions, in their order in the table. Partitions without rows are skipped.
 
-    Rows with one value of `column` have one partition, in every table and on every machine.
+    Rows with equal values of `column` are in the same partition, in every table and on every machine.
     """
     if n == 1 or not table.num_rows:
         yield from [(0, table)] if table.num_rows else []
@@ -60,21 +60,22 @@ def split_by_hash(table: pa.Table, n: int, column: str = USER_ID) -> Iterator[tu
     for number in range(n):
         rows = order[starts[number] : starts[number + 1]]
         if len(rows):
-            # Taken one by one: of a slice, Arrow would pickle the whole table that it is cut from.
+            # A copy, because Arrow pickles a slice with the whole table that it is cut from.
             yield number, table.take(pa.array(rows))
 
 
 def hash_partition(words: pa.ChunkedArray | pa.Array, n: int) -> np.ndarray:
-    """`int64[rows]` in [0, n): by the hash of each string, 0 for null."""
+    """The partition of each string by its hash: `int64[rows]` in [0, n), 0 for null."""
     # The high bits of a product depend on every bit of it; the low ones, which the remainder takes, do not.
     return (hash_words(words) >> np.uint64(33)).astype(np.int64) % n
 
 
 def hash_words(words: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """`uint64[rows]`, a hash of each string's bytes, 0 for null.
+    """A hash of each string's bytes: `uint64[rows]`, 0 for null.
 
-    A polynomial in the bytes, computed for many rows at once, the sum over a string being the difference of two
-    prefix sums: the byte at place i counts times `_MULTIPLIER ** (i + 1)`, all modulo 2**64.
+    The hash is a polynomial in the bytes, modulo 2**64: each byte plus one, times `_MULTIPLIER` to the power of its
+    place in the string, counted from 1. Many strings are hashed at once, because the sum over a string is the
+    difference of two prefix sums.
     """
     chunks = words.chunks if isinstance(words, pa.ChunkedArray) else [words]
     some = (chunk[first : first + WORDS_AT_ONCE] for chunk in chunks for first in range(0, len(chunk), WORDS_AT_ONCE))
