@@ -5,4 +5,4 @@ set -euo pipefail
 top=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
 "$top/run_local.sh" set_up gcp
 # Neither the caller's folder nor the caller's PYTHONPATH gives any module.
-PYTHONSAFEPATH=1 PYTHONPATH=$top exec "$top/.venv/bin/python" -m beam_jobs.nightly "$@"
+PYTHONSAFEPATH=1 PYTHONPATH=$top exec "$top/.venv/bin/python" -m beam_jobs dataflow "$@"

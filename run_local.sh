@@ -225,7 +225,7 @@ case ${1:-} in
     ;;
   -* | '')
     set_up local
-    module beam_jobs.local --work_dir "$top/runs/local" "$@"
+    module beam_jobs local --work_dir "$top/runs/local" "$@"
     ;;
   *)
     fail "$1: neither a flag nor test, bench or set_up; see ./run_local.sh --help"

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Command] = {
     "score": Command("beam_jobs.score", "recommend to every user, audit the rows and publish them"),
     "audit": Command("beam_jobs.audit", "check published recommendations against the rules"),
     "publish": Command("beam_jobs.publish", "publish a run that was staged"),
+    "local": Command("beam_jobs.local.__main__", "run the whole flow on this machine"),
     "dataflow": Command("beam_jobs.nightly", "run the whole night on Google Cloud Dataflow"),
     "summary": Command("beam_jobs.summary", "show what a run on this machine produced"),
     "engines": Command("beam_jobs.engines.__main__", "start Flink or Prism on this machine"),

@@ -143,8 +143,8 @@ def test_an_installed_command_runs_its_own_modules_wherever_it_stands(installed:
 
 
 def test_an_installed_package_reads_its_own_files(installed: Path, tmp_path: Path) -> None:
-    read = "from beam_jobs import nightly; from beam_jobs.engines import java; print(nightly.__file__); "
-    read += "assert nightly.TEMPLATE.read_bytes() and java._POM.read_bytes()"
+    read = "from beam_jobs.dataflow import flex_template; from beam_jobs.engines import java; print(java.__file__); "
+    read += "assert flex_template.TEMPLATE.read_bytes() and java._POM.read_bytes()"
     python = installed.with_name("python")
     done = subprocess.run([python, "-c", read], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert Path(done.stdout.strip()).is_relative_to(installed.parents[1])

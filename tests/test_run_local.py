@@ -194,7 +194,7 @@ def test_a_python_that_is_too_old_is_one_line(empty: Path) -> None:
 def test_flags_go_to_the_flow_which_works_in_the_checkout_unless_told_otherwise(checkout: Path) -> None:
     assert run(checkout).returncode == 0
     assert run(checkout, "--work_dir", "mine", "--top_n=7", EXIT_OF_PYTHON="3").returncode == 3
-    here = ["-m", "beam_jobs.local", "--work_dir", str(checkout / "runs" / "local")]
+    here = ["-m", "beam_jobs", "local", "--work_dir", str(checkout / "runs" / "local")]
     assert asked(checkout) == [here, [*here, "--work_dir", "mine", "--top_n=7"]]
 
 
@@ -208,7 +208,7 @@ def test_test_and_bench_pass_their_arguments_on(checkout: Path) -> None:
 def test_run_dataflow_sets_up_what_it_needs_and_passes_its_arguments_on(checkout: Path) -> None:
     done = run(checkout, "--project", "p", script="run_dataflow.sh")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert asked(checkout) == [["-m", "beam_jobs.nightly", "--project", "p"]]
+    assert asked(checkout) == [["-m", "beam_jobs", "dataflow", "--project", "p"]]
 
 
 def test_it_can_be_called_by_a_link_from_anywhere(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -236,8 +236,6 @@ def test_modules_of_the_working_directory_are_not_imported(
     package.mkdir()
     (package / "__init__.py").touch()
     start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-m', 'beam_jobs.stage']))"
-    (package / "local.py").write_text(f"import random, csv, argparse; {start}")
-    (package / "nightly.py").write_text(f"import random, csv, argparse; {start}")
     (package / "__main__.py").write_text(f"import random, csv, argparse; {start}")
     (package / "stage.py").write_text("import random, csv, argparse; print(random.__file__)")
     assert run(empty, "set_up", "gcp", cwd=folder).returncode == 0

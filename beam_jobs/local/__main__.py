@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import NoReturn
 
 from beam_jobs import prepare, score
 from beam_jobs.io import storage
@@ -23,13 +22,14 @@ from beam_jobs.local.engine import engine
 from beam_jobs.local.stages import Stage, route
 from beam_jobs.pipeline.options import parse_flags
 from beam_jobs.pipeline.run_date import today
-from model.cli import INTERRUPTED, FlagParser, InputError, about, run
+from model.cli import FlagParser, InputError, Interrupted, about, run
 
 ENGINES = ("flink", "prism")
 TRAIN = "model.train"
 """Imported by name: training is no part of the jobs, and no worker has what it needs."""
 DEFAULT_MODEL = "relevance"
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 30.0
+"""For a stage that is told to end."""
 
 
 def build_parser() -> FlagParser:
@@ -91,12 +91,12 @@ def plan(argv: Sequence[str]) -> tuple[list[Stage], str | None]:
         storage.check_writable(args.work_dir)
 
     stages = [
-        Stage("train", TRAIN, tuple(train_flags)),
-        Stage("prepare users and candidates", "beam_jobs.prepare", tuple(prepare_flags), is_pipeline=True),
-        Stage("score every user x candidate", "beam_jobs.score", tuple(score_flags), is_pipeline=True),
+        Stage("train", "train", tuple(train_flags)),
+        Stage("prepare users and candidates", "prepare", tuple(prepare_flags), is_pipeline=True),
+        Stage("score every user x candidate", "score", tuple(score_flags), is_pipeline=True),
     ]
     if not score_args.stage_only:
-        stages.append(Stage("result", "beam_jobs.summary", (f"--work_dir={args.work_dir}", f"--run_date={run_date}")))
+        stages.append(Stage("result", "summary", (f"--work_dir={args.work_dir}", f"--run_date={run_date}")))
     return stages, on_engine
 
 
@@ -108,8 +108,6 @@ def main(argv: Sequence[str]) -> None:
     """
     started = time.monotonic()
     stages, on_engine = plan(argv)
-    # What ends this process ends the stage that runs, and the engine.
-    signal.signal(signal.SIGTERM, _end)
     if on_engine:
         _head(f"start {on_engine}", started)
     with ExitStack() as stack:
@@ -121,31 +119,26 @@ def main(argv: Sequence[str]) -> None:
 
 def _run(stage: Stage) -> None:
     """Raises SystemExit unless the stage ends well."""
-    process = subprocess.Popen([sys.executable, "-m", stage.module, *stage.flags])
+    process = subprocess.Popen([sys.executable, "-m", "beam_jobs", stage.command, *stage.flags])
     try:
         status = process.wait()
-    except BaseException as error:
-        # Ctrl-C reaches the stage too, and the stage says so.
-        if not isinstance(error, KeyboardInterrupt):
+    except KeyboardInterrupt as interrupt:
+        # A terminal sends Ctrl-C to the stage too. The stage deletes what it staged, and says what ended it.
+        number = interrupt.number if isinstance(interrupt, Interrupted) else signal.SIGINT
+        if number == signal.SIGTERM:
             process.terminate()
         try:
             process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if isinstance(error, KeyboardInterrupt):
-            raise SystemExit(INTERRUPTED) from None
-        raise
+        raise SystemExit(128 + number) from None
     if status:
         raise SystemExit(status if status > 0 else 128 - status)
 
 
 def _head(text: str, started: float) -> None:
     print(f"\n== {text} ({time.monotonic() - started:.0f} s)", flush=True)
-
-
-def _end(number: int, _: object) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

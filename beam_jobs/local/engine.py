@@ -31,7 +31,7 @@ def engine(name: str) -> Iterator[list[str]]:
     """
     folder = Path(tempfile.mkdtemp(prefix=f"nightrank-{name}."))
     flags = folder / "flags"
-    command = [sys.executable, "-m", "beam_jobs.engines", name, "--folder", str(folder), "--flags_file", str(flags)]
+    command = [sys.executable, "-m", "beam_jobs", "engines", name, "--folder", str(folder), "--flags_file", str(flags)]
     process = subprocess.Popen(command)
     try:
         while not flags.exists():

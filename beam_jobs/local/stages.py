@@ -25,7 +25,8 @@ class Stage:
     """One process of the flow."""
 
     heading: str
-    module: str
+    command: str
+    """Of `nightrank`."""
     flags: tuple[str, ...]
     is_pipeline: bool = False
     """Whether it runs on Beam, and so on an engine where there is one."""

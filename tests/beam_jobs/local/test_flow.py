@@ -24,13 +24,13 @@ PYTHON = """#!/bin/sh
 printf "%s " "$@" >>"$0.log"
 echo >>"$0.log"
 case "$*" in
-  "-m beam_jobs.engines"*)
+  "-m beam_jobs engines"*)
     [ -z "$EXIT_OF_ENGINE" ] || exit $EXIT_OF_ENGINE
-    printf '%s\\n' --runner=PortableRunner '--environment_config={"command": "w"}' >"$7"
+    printf '%s\\n' --runner=PortableRunner '--environment_config={"command": "w"}' >"$8"
     trap 'echo stopped >>"$0.log"; exit 0' TERM
     while :; do sleep 0.1; done
     ;;
-  "-m model.train"*)
+  "-m beam_jobs train"*)
     [ -z "$TRAINS" ] || exec sleep 60
     ;;
 esac
@@ -63,15 +63,15 @@ def test_stages_run_in_order_with_flags_where_they_belong(python: Path, capfd: p
     flags = ["--top_n=7", "--model", "tuned", "--epochs", "3", "--min_score", "3", "--run_date=2024-02-29"]
     main(["--work_dir", "w", *flags])
     train, prepare, score, summary = asked(python)
-    assert [stage[1] for stage in asked(python)] == [
-        "model.train",
-        "beam_jobs.prepare",
-        "beam_jobs.score",
-        "beam_jobs.summary",
+    assert [stage[2] for stage in asked(python)] == [
+        "train",
+        "prepare",
+        "score",
+        "summary",
     ]
-    assert train[2:] == ["--epochs", "3", "--model=tuned", "--refit", "--model_dir=w/model"]
-    assert prepare[2:] == ["--output=w"]
-    assert score[2:] == [
+    assert train[3:] == ["--epochs", "3", "--model=tuned", "--refit", "--model_dir=w/model"]
+    assert prepare[3:] == ["--output=w"]
+    assert score[3:] == [
         "--model=w/model",
         "--users=w/users/*.parquet",
         "--candidates=w/candidates/*.parquet",
@@ -82,7 +82,7 @@ def test_stages_run_in_order_with_flags_where_they_belong(python: Path, capfd: p
         "--run_date=2024-02-29",
         "--allow_unblessed",
     ]
-    assert summary[2:] == ["--work_dir=w", "--run_date=2024-02-29"]
+    assert summary[3:] == ["--work_dir=w", "--run_date=2024-02-29"]
     headings = [line.rpartition(" (")[0] for line in capfd.readouterr().out.splitlines() if line]
     assert headings == [
         "== train",
@@ -97,7 +97,7 @@ def test_a_dataset_goes_to_training_and_preparing(python: Path, tmp_path: Path) 
     main(["--work_dir", "w", "--dataset", "d.csv", "--columns=user_id=uid"])
     train, prepare, score, _ = asked(python)
     for stage in (train, prepare):
-        assert stage[2:5] == ["--dataset", "d.csv", "--columns=user_id=uid"]
+        assert stage[3:6] == ["--dataset", "d.csv", "--columns=user_id=uid"]
     assert "--dataset" not in score
 
 
@@ -116,7 +116,7 @@ def test_vectors_that_lie_beside_the_model_get_into_the_users_table(python: Path
 
 def test_a_run_that_is_only_staged_shows_no_result(python: Path) -> None:
     main(["--work_dir", "w", "--stage_only"])
-    assert [stage[1] for stage in asked(python)] == ["model.train", "beam_jobs.prepare", "beam_jobs.score"]
+    assert [stage[2] for stage in asked(python)] == ["train", "prepare", "score"]
 
 
 @pytest.mark.parametrize("flags", [["--runner", "flink"], ["--runner=flink"]])
@@ -125,13 +125,13 @@ def test_an_engine_runs_around_the_stages_and_its_flags_go_to_prepare_and_score(
 ) -> None:
     main(["--work_dir", "w", *flags])
     engine, train, prepare, score, summary, stopped = asked(python)
-    assert engine[:3] == ["-m", "beam_jobs.engines", "flink"]
+    assert engine[:4] == ["-m", "beam_jobs", "engines", "flink"]
     assert stopped == ["stopped"]
     for job in (prepare, score):
         assert job[-3:] == ["--runner=PortableRunner", '--environment_config={"command":', '"w"}']
     for stage in (train, summary):
         assert "--runner=PortableRunner" not in stage
-    assert not Path(engine[4]).exists()
+    assert not Path(engine[5]).exists()
     assert "== start flink" in capfd.readouterr().out
 
 
@@ -156,8 +156,8 @@ def test_a_stage_that_fails_ends_the_run_with_its_status_and_keeps_the_logs_of_t
     assert ended.value.code == 3
     engine, _, stopped = asked(python)
     assert stopped == ["stopped"]
-    assert capfd.readouterr().err == f"logs of the engine: {engine[4]}\n"
-    shutil.rmtree(engine[4])
+    assert capfd.readouterr().err == f"logs of the engine: {engine[5]}\n"
+    shutil.rmtree(engine[5])
 
 
 def test_another_runner_is_for_beam(python: Path) -> None:
@@ -178,13 +178,13 @@ def test_another_runner_is_for_beam(python: Path) -> None:
         ("--run_date 2024-02-30", "--run_date 2024-02-30: not a date"),
         ("--dataset", "--dataset: expected one argument"),
         ("--dataset nowhere.csv", "--dataset nowhere.csv: no such dataset"),
-        ("--columns user=uid", "--columns user=uid: 'user' is none of ours"),
+        ("--columns user=uid", "--columns user=uid: 'user' is not a name of ours"),
         ("--columns user_id=uid", "--dataset sample: its columns have fixed names"),
         ("--model tune", "--model: invalid choice: 'tune'"),
         ("--split halves", "--split: invalid choice: 'halves'"),
         ("--split given", "--split given: needs --validation_dataset"),
         ("--split last_n --last_n 0", "--last_n 0: give a whole number"),
-        ("--epochs 0", "--epochs is 0"),
+        ("--epochs 0", "--epochs 0: give a whole number"),
         ("--epoch 3", "--epoch is a flag of neither this job nor Beam"),
         ("--min_scor 3", "did you mean --min_score?"),
         ("--output X", "--output is not for the whole flow; name --work_dir"),
