@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv)
     partition = _partition(args.work_dir / "recommendations", args.run_date)
     model = _read_json(args.work_dir / "model" / MODEL_FILE)
-    report = _read_json(partition / "_run.json")
+    report = _read_json(partition / "_run.json")  # beam_jobs.run has the name, and imports Beam
     users = _read_table(args.work_dir / "users", USERS)
     recommendations = _read_table(partition, RECOMMENDATIONS)
     lines = [

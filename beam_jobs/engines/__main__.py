@@ -1,7 +1,7 @@
 r"""Start an engine and keep it running until told to stop.
 
-    python -m beam_jobs.engines flink --folder runs/flink --flags_file runs/flink/flags &
-    python -m beam_jobs.score ... $(cat runs/flink/flags)
+    nightrank engines flink --folder runs/flink --flags_file runs/flink/flags &
+    nightrank score ... $(cat runs/flink/flags)
 
 It ends on SIGTERM, on Ctrl-C, when the process that started it has ended, or when the engine fails.
 """
@@ -44,9 +44,9 @@ _TO_STOP = (signal.SIGTERM, signal.SIGINT)
 def build_parser() -> FlagParser:
     """The flags of this command."""
     parser = FlagParser(
-        prog="python -m beam_jobs.engines",
+        prog="nightrank engines",
         description="Start a portable engine on this machine and keep it running.",
-        example="python -m beam_jobs.engines flink --folder runs/flink --flags_file runs/flink/flags",
+        example="nightrank engines flink --folder runs/flink --flags_file runs/flink/flags",
     )
     parser.add_argument("engine", choices=sorted(ENGINES), help="engine to start")
     parser.add_argument("--folder", required=True, type=Path, help="folder on a local disk for logs and scratch files")

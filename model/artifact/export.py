@@ -17,7 +17,7 @@ import tensorflow as tf
 from pyarrow import fs
 
 from model import storage
-from model.artifact.model_json import digests
+from model.artifact.model_json import write_description
 from model.cli import InputError
 from model.contract import MODEL_FILE
 from model.retrieval.signatures import Recommender
@@ -30,12 +30,8 @@ def export(recommender: Recommender, description: Mapping[str, Any], folder: Pat
     `model.json` is the description, the model's signatures, and a digest of each file.
     """
     recommender.save(folder)
-    document = {
-        **description,
-        "signatures": describe_signatures(recommender.signature_functions()),
-        "files": digests(folder),
-    }
-    (folder / MODEL_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    signatures = describe_signatures(recommender.signature_functions())
+    write_description({**description, "signatures": signatures}, folder)
 
 
 def describe_signatures(functions: Mapping[str, Any]) -> dict[str, Any]:

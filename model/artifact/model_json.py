@@ -1,4 +1,4 @@
-"""`model.json`, the description of an exported model: read it, and check the model's files against it.
+"""`model.json`, the description of an exported model: write it, read it, and check the model's files against it.
 
 A worker reads it before TensorFlow starts, so this module needs the standard library alone.
 """
@@ -17,13 +17,19 @@ from model.contract import CARD_FILE, MODEL_FILE, SCORE_KINDS, TRAINING_FOLDER, 
 GRAPH_FILE = "saved_model.pb"
 """Every SavedModel has this file."""
 
-REMEDY = "give a folder that `python -m model.train` wrote"
-TRAIN_AGAIN = "train the model again with `python -m model.train`"
+REMEDY = "give a folder that `nightrank train` wrote"
+TRAIN_AGAIN = "train the model again with `nightrank train`"
 COPY_AGAIN = "copy the model again or train it again"
 REQUIRED_FIELDS = ("model_kind", "score_kind", "model_version", "files")
 
 Signatures = Mapping[str, tuple[frozenset[str], frozenset[str]]]
 """For each signature, the names of its inputs and of its outputs."""
+
+
+def write_description(description: Mapping[str, Any], folder: Path) -> None:
+    """Write `model.json` to `folder`: the description, and a digest of each file of the SavedModel there."""
+    document = {**description, "files": digests(folder)}
+    (folder / MODEL_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -70,11 +70,11 @@ def test_a_model_is_checked_without_tensorflow(model: Path) -> None:
     [
         (
             lambda document: document.pop("signatures"),
-            r"model\.json: does not list the model's signatures, .*; train the model again with `python.*",
+            r"model\.json: does not list the model's signatures, .*; train the model again with `nightrank train.*",
         ),
         (
             lambda document: document["signatures"].pop("recommend_rated"),
-            r": the model has no signature 'recommend_rated'; train the model again with `python -m model.train`",
+            r": the model has no signature 'recommend_rated'; train the model again with `nightrank train`",
         ),
         (
             lambda document: document["signatures"]["recommend"]["inputs"].update(history={}),
