@@ -26,7 +26,7 @@ LOCKS = TOP / "locks"
 WORKER = TOP / "beam_jobs" / "dataflow" / "requirements.txt"
 PARTS = {"local": ["train"], "gcp": ["gcp"], "dev": ["dev"]}
 """The extras of each part, from the first to be installed to the last."""
-CPU = "tensorflow-cpu>=2.21,<2.22"
+CPU = "tensorflow>=2.21,<2.22"
 """TensorFlow without CUDA: two thirds of the size, and the same bits."""
 LEFT_OUT = ["tensorflow", "libclang", "tensorboard-data-server"]
 """The build that `CPU` replaces; what TensorFlow requires and nowhere imports; a speed-up of TensorBoard's pages."""

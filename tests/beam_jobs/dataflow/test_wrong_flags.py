@@ -71,7 +71,7 @@ def test_a_wrong_flag_is_one_line_and_nothing_is_staged(
 def test_a_changed_model_is_found(submit: Submit, inputs: list[str], storage: Storage) -> None:
     storage.write("model/saved_model.pb", b"something else")
     before = storage.list()
-    with pytest.raises(InputError, match=rf"{GS}/model/saved_model.pb: its 14 bytes are not those") as caught:
+    with pytest.raises(InputError, match=rf"{GS}/model/saved_model.pb: its 14 bytes do not match the digest") as caught:
         submit(*inputs, "--no_wait")
     assert "/tmp" not in str(caught.value)
     assert storage.list() == before

@@ -227,7 +227,7 @@ def training(python: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not asked(python):
             assert process.poll() is None
             assert time.monotonic() < deadline
