@@ -6,6 +6,7 @@ nightrank train --dataset sample --model basic --split time --refit --model_dir 
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -123,7 +124,8 @@ def main(argv: Sequence[str], now: Callable[[], datetime] = lambda: datetime.now
         write_card(folder / CARD_FILE, description, measured["ranking"], measured["ratings"], history, measured["card"])
         _export(trained, description, folder, args.user_vectors)
     verdict = description["blessed"]
-    print(f"\n{'blessed' if verdict['blessed'] else 'NOT blessed'}: {' '.join(verdict['why'])}")
+    blessed = f"{'blessed' if verdict['blessed'] else 'NOT blessed'}: {' '.join(verdict['why'])}"
+    print("", textwrap.fill(blessed, 80, subsequent_indent="  ", break_on_hyphens=False), sep="\n")
     print(f"{description['model_version']} is in {args.model_dir}; {CARD_FILE} there describes it")
 
 

@@ -59,7 +59,7 @@ class Trained:
 def _describe(choice: Choice) -> str:
     results = " ".join(f"{ndcg:.4f}" for ndcg in choice.ndcg)
     number = int(np.argmax(choice.ndcg)) + 1
-    return f"NDCG@{TOP} on each user's last {LAST} titles: {results}; settings {number} of {len(choice.ndcg)} chosen"
+    return f"NDCG@{TOP} on the last {LAST} titles: {results}; option {number} chosen"
 
 
 def _describe_losses(history: dict[str, list[float]]) -> Iterator[str]:
