@@ -22,8 +22,6 @@ setup(
         "protobuf>=6.31,<7",
         "pyarrow>=18",
         "rich>=14",
-        # Not tensorflow-cpu: workers may have GPUs, and TensorFlow's extra for CUDA belongs to this name alone. The
-        # lock files put the smaller build for CPUs in its place.
         "tensorflow>=2.21,<2.22",
     ],
     extras_require={

@@ -8,8 +8,7 @@ it have, and never has another version of it, so that each can be installed on t
     dev.txt      what the tests, the benchmarks and the linters need besides
     uv.txt       the installer, for machines that have none
 
-The workers' image has a lock of its own, beam_jobs/dataflow/requirements.txt: the same versions, without training, and
-with the TensorFlow that can use GPUs.
+The workers' image has a lock of its own, beam_jobs/dataflow/requirements.txt: the same versions, without training.
 """
 
 from __future__ import annotations
@@ -26,14 +25,12 @@ LOCKS = TOP / "locks"
 WORKER = TOP / "beam_jobs" / "dataflow" / "requirements.txt"
 PARTS = {"local": ["train"], "gcp": ["gcp"], "dev": ["dev"]}
 """The extras of each part, from the first to be installed to the last."""
-CPU = "tensorflow>=2.21,<2.22"
-"""TensorFlow without CUDA: two thirds of the size, and the same bits."""
-LEFT_OUT = ["tensorflow", "libclang", "tensorboard-data-server"]
-"""The build that `CPU` replaces; what TensorFlow requires and nowhere imports; a speed-up of TensorBoard's pages."""
+LEFT_OUT = ["libclang", "tensorboard-data-server"]
+"""What TensorFlow requires and nowhere imports, and a speed-up of TensorBoard's pages."""
 
 
 def compile_lock(
-    output: Path, inputs: Sequence[str | Path], options: Sequence[str | Path], asked: str = "", python: str = "3.10"
+    output: Path, inputs: Sequence[str | Path], options: Sequence[str | Path], python: str = "3.10", asked: str = ""
 ) -> None:
     """Have uv write `output`; versions that it has already stay where they fit."""
     command = ["uv", "pip", "compile", *inputs, *options, "--output-file", output, "--python-version", python]
@@ -66,21 +63,19 @@ def main(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         everything, overrides = Path(folder, "everything.txt"), Path(folder, "overrides.txt")
         write(overrides, (f"{name}; sys_platform == 'never'\n" for name in LEFT_OUT))
-        inputs, options = ["setup.py", "-"], ["--overrides", str(overrides)]
+        inputs, options = ["setup.py"], ["--overrides", str(overrides)]
         present = [LOCKS / f"{part}.txt" for part in PARTS]
         write(everything, (entry for lock in present if lock.exists() for entry in entries(lock)))
-        compile_lock(
-            everything, inputs, [*options, *(word for words in extras.values() for word in words), *upgrade], CPU
-        )
+        compile_lock(everything, inputs, [*options, *(word for words in extras.values() for word in words), *upgrade])
         written: set[str] = set()
         for part, words in extras.items():
             lock = Path(folder, f"{part}.txt")
-            compile_lock(lock, inputs, [*options, *words, "--constraints", everything], CPU)
+            compile_lock(lock, inputs, [*options, *words, "--constraints", everything])
             write(LOCKS / lock.name, (entry for entry in entries(lock) if entry not in written))
             written.update(entries(lock))
         # Beam has no image for Python 3.10.
         compile_lock(WORKER, ["setup.py"], [*extras["gcp"], "--constraints", everything, *upgrade], python="3.11")
-    compile_lock(LOCKS / "uv.txt", ["-"], upgrade, "uv")
+    compile_lock(LOCKS / "uv.txt", ["-"], upgrade, asked="uv")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -213,11 +212,9 @@ def test_peers_that_are_not_installed_or_of_another_lock_file(tmp_path: Path) ->
 
 
 def test_memory_is_measured_of_all_descendants() -> None:
-    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
-    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 10
-        while len(list(command_measurement.family(process.pid))) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()  # The child runs by now.
         members = list(command_measurement.family(process.pid))
         found = [command_measurement.peak_of(pid) for pid in members]
         process.communicate(b"\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import email.parser
+import os
 import shutil
 import site
 import subprocess
@@ -146,7 +147,11 @@ def test_an_installed_package_reads_its_own_files(installed: Path, tmp_path: Pat
     read = "from beam_jobs.dataflow import flex_template; from beam_jobs.engines import java; print(java.__file__); "
     read += "assert flex_template.TEMPLATE.read_bytes() and java._POM.read_bytes()"
     python = installed.with_name("python")
-    done = subprocess.run([python, "-c", read], capture_output=True, text=True, cwd=tmp_path, check=True)
+    # The tests' own environment may name the checkout on the path, which would come first.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [python, "-c", read], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+    )
     assert Path(done.stdout.strip()).is_relative_to(installed.parents[1])
 
 

@@ -22,9 +22,9 @@ exit ${EXIT_OF_PYTHON:-0}
 
 UV = """#!/bin/sh
 echo "$@" >>"$0.log"
-echo 'Downloading tensorflow-cpu (261.1MiB)'
-echo ' Downloaded tensorflow-cpu'
-echo ' + tensorflow-cpu==2.21.0'
+echo 'Downloading tensorflow (547.3MiB)'
+echo ' Downloaded tensorflow'
+echo ' + tensorflow==2.21.0'
 [ -z "$SAID_BY_UV" ] || echo "$SAID_BY_UV"
 exit ${EXIT_OF_UV:-0}
 """
@@ -106,7 +106,7 @@ def test_set_up_says_how_far_it_is_and_not_what_it_installed(empty: Path) -> Non
     assert done.returncode == 0
     assert "installing about" in done.stderr
     assert "warning: a mirror is slow\n" in done.stderr
-    assert "tensorflow-cpu" not in done.stderr
+    assert "tensorflow" not in done.stderr
     assert "set up in " in done.stderr
 
 
