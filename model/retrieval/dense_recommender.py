@@ -31,6 +31,9 @@ USERS_PER_BLOCK = 32
 """Users that one compiled call scores, one after the other: enough to make the cost of a call small."""
 MAX_CHUNK = 4_096
 """Candidates in one pass through the dense layers. The first hidden layer, 256 floats each, then takes 4 MiB."""
+FIRST_LAYER_ROWS = 64
+"""Products of the first layer have a multiple of this many rows. On CPUs without AVX-512 a row of a product of 32
+rows is summed in an order that depends on its place."""
 ROW_MULTIPLE = 64
 """Each pass is padded to a multiple of this many rows. Left-over rows would use kernels that sum in another order."""
 MIN_PROVEN_SHARE = 0.5
@@ -130,8 +133,8 @@ class DenseRecommender(Recommender):
         )
         size = tf.bitwise.left_shift(1, exponent)
         user_rows, title_rows = pad_to(size, user_rows, filler=0), pad_to(size, title_rows, filler=0)
-        user_half = _dense(tf.gather(users[0], user_rows), self._user_kernel, self._first_bias)
-        return _score(user_half + self._title_half(title_rows), *self._read_layers())[:pairs]
+        user_half = _first_layer(users[0], user_rows, self._user_kernel) + self._first_bias
+        return _score(ROW_MULTIPLE, user_half + self._title_half(title_rows), *self._read_layers())[:pairs]
 
     def block_sizes(self, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Recommender`. The chunks of candidates have equal sizes."""
@@ -205,7 +208,7 @@ class DenseRecommender(Recommender):
         embeddings = tf.gather(self._title_embedding, title_rows[: sizes.count])
         enclosure = enclose(embeddings, self._title_kernel, titles_half[: sizes.count])
         search_shortlist = shortlist_search(
-            titles_half, enclosure, lambda hidden: _score(hidden, *layers), layers, sizes, ROW_MULTIPLE
+            titles_half, enclosure, lambda hidden: _score(ROW_MULTIPLE, hidden, *layers), layers, sizes, ROW_MULTIPLE
         )
         user_half = self._user_halves(users)
         user_count = tf.shape(users[0])[0]
@@ -224,8 +227,7 @@ class DenseRecommender(Recommender):
         embedding, kernel, bias = users[0], self._user_kernel.read_value(), self._first_bias.read_value()
 
         def user_half(rows: tf.Tensor) -> tf.Tensor:
-            at_least_two = pad_to(2, rows, filler=0)
-            return _dense(tf.gather(embedding, at_least_two), kernel, bias)[: tf.size(rows)]
+            return _first_layer(embedding, rows, kernel) + bias
 
         return user_half
 
@@ -233,13 +235,13 @@ class DenseRecommender(Recommender):
         layers = self._read_layers()
 
         def score_users(halves: tf.Tensor) -> ChunkScorer:
-            return lambda start: _score_users(halves, titles_half[start : start + chunk], *layers)
+            return lambda start: _score_users(ROW_MULTIPLE, halves, titles_half[start : start + chunk], *layers)
 
         return score_users
 
     def _title_half(self, title_rows: tf.Tensor) -> tf.Tensor:
         """`int32[M]` -> `float32[M, H1]`; M is at least 2."""
-        return tf.matmul(tf.gather(self._title_embedding, title_rows), self._title_kernel)
+        return _first_layer(self._title_embedding, title_rows, self._title_kernel)
 
     def _read_layers(self) -> list[tf.Tensor]:
         """Kernel and bias of each layer after the first."""
@@ -247,19 +249,38 @@ class DenseRecommender(Recommender):
         return [variable.read_value() for layer in layers for variable in layer]
 
 
+def _first_layer(embedding: tf.Tensor, rows: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The product of `int32[B]` rows of an embedding and a half of the first kernel: `float32[B, H1]`.
+
+    Its bits depend neither on the place of a row nor on the other rows, because the product has whole multiples of
+    `FIRST_LAYER_ROWS`.
+    """
+    count = tf.size(rows)
+    padded = pad_to(ceil_div(count, FIRST_LAYER_ROWS) * FIRST_LAYER_ROWS, rows, filler=0)
+    return tf.matmul(tf.gather(embedding, padded), kernel)[:count]
+
+
 def _dense(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     return tf.matmul(inputs, kernel) + bias
 
 
 @tf.function(jit_compile=True)
-def _score(hidden: tf.Tensor, *layers: tf.Tensor) -> tf.Tensor:
-    """`float32[P, H1]`, the first layer before its activation -> `float32[P]`. P is a multiple of `ROW_MULTIPLE`."""
-    for kernel, bias in zip(layers[::2], layers[1::2], strict=True):
-        hidden = _dense(tf.nn.relu(hidden), kernel, bias)
-    return tf.squeeze(hidden, axis=1)
+def _score(tile: int, hidden: tf.Tensor, *layers: tf.Tensor) -> tf.Tensor:
+    """`float32[P, H1]`, the first layer before its activation -> `float32[P]`. P is a multiple of `tile`.
+
+    `tile` rows at a time: in products of other sizes, some CPUs sum in another order.
+    """
+
+    def score_tile(hidden: tf.Tensor) -> tf.Tensor:
+        for kernel, bias in zip(layers[::2], layers[1::2], strict=True):
+            hidden = _dense(tf.nn.relu(hidden), kernel, bias)
+        return tf.squeeze(hidden, axis=1)
+
+    tiles = tf.reshape(hidden, [-1, tile, hidden.shape[1]])
+    return tf.reshape(tf.map_fn(score_tile, tiles, fn_output_signature=tf.float32), [-1])
 
 
 @tf.function(jit_compile=True)
-def _score_users(user_half: tf.Tensor, titles_half: tf.Tensor, *layers: tf.Tensor) -> tf.Tensor:
-    """`float32[B, H1]` and `float32[M, H1]` -> `float32[B, M]`. M is a multiple of `ROW_MULTIPLE`."""
-    return tf.map_fn(lambda half: _score(half + titles_half, *layers), user_half, fn_output_signature=tf.float32)
+def _score_users(tile: int, user_half: tf.Tensor, titles_half: tf.Tensor, *layers: tf.Tensor) -> tf.Tensor:
+    """`float32[B, H1]` and `float32[M, H1]` -> `float32[B, M]`. M is a multiple of `tile`."""
+    return tf.map_fn(lambda half: _score(tile, half + titles_half, *layers), user_half, fn_output_signature=tf.float32)

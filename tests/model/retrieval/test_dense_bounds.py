@@ -73,7 +73,7 @@ def bounds_and_scores(users_half, embeddings, first_kernel, *layers) -> tuple[np
     enclosure = enclose(tf.constant(embeddings), tf.constant(first_kernel), titles_half)
     slopes, constants = upper_bound(tf.constant(users_half), enclosure, *map(tf.constant, layers))
     bounds = dense_top_k._bounds(users_half, slopes, constants, titles_half)
-    scores = dense_recommender._score_users(users_half, titles_half, *layers)
+    scores = dense_recommender._score_users(dense_recommender.ROW_MULTIPLE, users_half, titles_half, *layers)
     kernel, bias, last_kernel, last_bias = (layer.astype(np.float64) for layer in layers)
     hidden = np.maximum((users_half[:, None] + titles_half.numpy()).astype(np.float64), 0)
     exact = np.maximum(hidden @ kernel + bias, 0) @ last_kernel[:, 0] + last_bias
